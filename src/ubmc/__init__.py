@@ -1,0 +1,1 @@
+"""u-bmc: a modern, service-oriented Baseboard Management Controller stack."""

@@ -1,0 +1,272 @@
+"""Composition: the one place that knows every class. Names become services, services become processes.
+
+    operator (this process)
+      guardian      keeps what must not outlive its owner
+      nats-server   the bus
+      safety        powermgr
+      managers      eventlog, usermgr, statemgr, ledmgr, operator, telemetry
+      websrv        the door
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.metadata
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ubmc.boards import build
+from ubmc.boards.load import Board
+from ubmc.boards.owner import OwnerSpec, parse_endpoint
+from ubmc.boards.spec import ButtonsSpec, LineChassisSpec
+from ubmc.hw.gpio.port import Release
+from ubmc.hw.power.port import Power
+from ubmc.kit import schema as schemas
+from ubmc.kit.channel import Channel
+from ubmc.kit.database import Database
+from ubmc.kit.errors import Busy, Invalid
+from ubmc.kit.process import Factory, Place, ProcessFace, run_child
+from ubmc.kit.service import Service
+from ubmc.services.eventlog.service import EventLog
+from ubmc.services.ipc.permissions import ProcessSpec, matrix
+from ubmc.services.ipc.server import NatsServer
+from ubmc.services.ledmgr.service import Duty, LedManager
+from ubmc.services.operator.service import Operator
+from ubmc.services.operator.tree import ChildPlan, Plan, run_tree
+from ubmc.services.powermgr.service import MakePower, PowerManager
+from ubmc.services.statemgr.service import ChassisSetup, HostSetup, Options, StateManager
+from ubmc.services.telemetry.service import Telemetry
+from ubmc.services.usermgr.service import UserManager
+from ubmc.services.usermgr.sessions import SessionOptions
+from ubmc.services.websrv.service import WebServer
+from ubmc.v1alpha1.host_pb import RestorePolicy
+from ubmc.v1alpha1.system_pb import System
+
+log = logging.getLogger("ubmc.app")
+
+LOCK_SECONDS = 3.0
+SAFETY, MANAGERS, DOOR = "safety", "managers", "websrv"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is to be run, and for whom."""
+
+    board: Board
+    owner: OwnerSpec
+    state: Path
+    first_password: Callable[[], str | None]
+    said: Callable[[str, Mapping[str, Any]], None]
+    ready: Callable[[], None]
+    private: frozenset[int] = frozenset()
+    """Descriptors that only the managers may keep."""
+
+
+def version() -> str:
+    """The version of this program."""
+    return importlib.metadata.version("ubmc")
+
+
+@contextlib.contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """Hold the state directory for the time of the block; the children inherit the lock.
+
+    Raises:
+        Busy: another u-bmc holds it, or what is left of one has not ended yet.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Busy(f"another u-bmc runs on {state}; end it, or give this one another --state") from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def operate(program: Program) -> None:
+    """Run the BMC until SIGINT or SIGTERM.
+
+    Raises:
+        Busy: another u-bmc runs on this state directory.
+        Unavailable: there is no nats-server that can be used.
+    """
+    with locked(program.state):
+        run_tree(_plan(program))
+
+
+# --- processes ----------------------------------------------------------------------------------------------------
+
+
+def _plan(program: Program) -> Plan:
+    schema = schemas.load()
+    makers: dict[str, Callable[[Place], Sequence[Service]]] = {
+        SAFETY: partial(_safety, program),
+        MANAGERS: partial(_managers, program),
+        DOOR: partial(_door, program),
+    }
+    specs = process_specs(program.board)
+    permissions = matrix(specs, schema)
+    otlp = program.owner.telemetry.otlp_endpoint or ""
+    children = tuple(
+        ChildPlan(
+            name=spec.name,
+            services=tuple(service.name for service in spec.services if service is not ProcessFace),
+            body=partial(_run, spec.name, makers[spec.name], otlp),
+            guarded=spec.name == SAFETY,
+            signs=spec.name == MANAGERS,
+            keeps_private=spec.name == MANAGERS,
+        )
+        for spec in specs
+    )
+    watchdog = build.build_watchdog(program.board.spec)
+    return Plan(
+        children=children,
+        bus=NatsServer(program.state, permissions),
+        uid=os.getuid(),
+        said=program.said,
+        ready=program.ready,
+        stopped=lambda: None,
+        watchdog=watchdog,
+        watchdog_seconds=program.board.spec.watchdog.timeout if program.board.spec.watchdog is not None else 0.0,
+        private=program.private,
+    )
+
+
+def process_specs(board: Board) -> tuple[ProcessSpec, ...]:
+    """Which services run in which process. A service whose hardware is absent is not started."""
+    managers: list[type[Service]] = [EventLog, UserManager, StateManager]
+    if board.spec.leds:
+        managers.append(LedManager)
+    managers += [Operator, Telemetry]
+    return (
+        ProcessSpec(SAFETY, (PowerManager, ProcessFace)),
+        ProcessSpec(MANAGERS, (*managers, ProcessFace)),
+        ProcessSpec(DOOR, (WebServer, ProcessFace), door=True),
+    )
+
+
+def _run(name: str, factory: Factory, otlp: str, channel: Channel) -> None:
+    run_child(name, channel, schemas.load(), factory, otlp)
+
+
+# --- what is in them ----------------------------------------------------------------------------------------------
+
+
+def machine_folder(state: Path) -> Path:
+    """Where simulated and virtual machines live."""
+    return state / "machine"
+
+
+def _safety(program: Program, place: Place) -> Sequence[Service]:
+    spec, folder = program.board.spec, machine_folder(program.state)
+
+    def keep_all(keep: Callable[[Release], None], releases: tuple[Release, ...]) -> None:
+        for release in releases:
+            keep(release)
+
+    def host(name: str) -> MakePower:
+        return lambda keep: build.build_power(spec, name, folder, reopened=partial(keep_all, keep))
+
+    def chassis(name: str) -> MakePower:
+        def make(keep: Callable[[Release], None]) -> Power:
+            power = build.build_chassis_power(spec, name, folder, reopened=partial(keep_all, keep))
+            if power is None:
+                raise Invalid(f"{name} has no supply of its own")
+            return power
+
+        return make
+
+    return (
+        PowerManager(
+            {each.name: host(each.name) for each in spec.hosts},
+            {each.name: chassis(each.name) for each in spec.chassis if isinstance(each.power, LineChassisSpec)},
+            place.guard,
+            partial(build.ensure_machines, spec, folder),
+        ),
+    )
+
+
+def _managers(program: Program, place: Place) -> Sequence[Service]:
+    precious, expendable = Database(program.state / "precious.db"), Database(program.state / "expendable.db")
+    precious.open()
+    expendable.open()
+    owner = program.owner
+
+    def announce(user: str, password: str) -> None:
+        place.channel.send("say", what="first-password", user=user, password=password)
+
+    services: list[Service] = [
+        EventLog(expendable, place.schema),
+        UserManager(
+            precious,
+            place.signer,
+            first_password=program.first_password,
+            announce=announce,
+            options=SessionOptions(idle_seconds=owner.sessions.idle, absolute_seconds=owner.sessions.absolute),
+        ),
+        _state_manager(program, precious),
+    ]
+    spec = program.board.spec
+    if spec.leds:
+        duties = [Duty(led.name, led.role.value, led.component or "") for led in spec.leds]
+        services.append(LedManager(duties, partial(build.build_lights, spec, machine_folder(program.state))))
+    services += [Operator(place, _system(program)), Telemetry(len(process_specs(program.board)))]
+    return services
+
+
+def _state_manager(program: Program, database: Database) -> StateManager:
+    spec, owner = program.board.spec, program.owner
+    return StateManager(
+        database,
+        hosts=[
+            HostSetup(each.name, front_wired=isinstance(each.power, ButtonsSpec) and each.power.front_wired)
+            for each in spec.hosts
+        ],
+        chassis=[
+            ChassisSetup(each.name, tuple(each.hosts), wired=isinstance(each.power, LineChassisSpec))
+            for each in spec.chassis
+        ],
+        bmc=spec.bmc.name,
+        fingerprint=program.board.fingerprint,
+        options=Options(
+            soft_off_seconds=owner.power.soft_off_patience,
+            power_on_seconds=owner.power.power_on_patience,
+            restore_policy=RestorePolicy[owner.power.restore_policy.name],
+        ),
+    )
+
+
+def _system(program: Program) -> System:
+    spec = program.board.spec
+    return System(
+        board=spec.board.name,
+        vendor=spec.board.vendor,
+        model=spec.board.model,
+        version=version(),
+        hosts=[each.name for each in spec.hosts],
+        chassis=[each.name for each in spec.chassis],
+        management_controllers=[spec.bmc.name],
+    )
+
+
+def _door(program: Program, place: Place) -> Sequence[Service]:
+    def listening(url: str, fingerprint: str) -> None:
+        place.channel.send("say", what="listening", url=url, fingerprint=fingerprint)
+
+    addresses = tuple(parse_endpoint(each) for each in program.owner.listen)
+    return (WebServer(place.schema, program.state / "tls", addresses, listening),)

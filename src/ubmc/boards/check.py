@@ -1,0 +1,164 @@
+"""The second pass over a board file: what no table can know alone, names and what refers to them.
+
+Pure, and works on the file as read (see `shape.py`), so that its findings come together with those of the models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+
+from ubmc.boards.kinds import Names, Refers, UsesLine
+from ubmc.boards.shape import Path, format_path, marked
+from ubmc.boards.spec import BoardSpec
+from ubmc.kit.errors import Violation
+
+Data = Mapping[str, object]
+
+
+def check(data: Data) -> list[Violation]:
+    """Everything wrong between the parts of a board; empty when it fits together.
+
+    Args:
+        data: the board file as read by `tomllib`.
+    """
+    return [violation for rule in _RULES for violation in rule(data)]
+
+
+def _violation(path: Path, rule: str, message: str) -> Violation:
+    return Violation(format_path(path), rule, message)
+
+
+def _tables(data: Data, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """The tables of one list, with their index; anything else is the models' to report."""
+    value = data.get(key)
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        if isinstance(item, Mapping):
+            yield index, item
+
+
+def _kind(table: Mapping[str, object], key: str) -> object:
+    inner = table.get(key)
+    return inner.get("kind") if isinstance(inner, Mapping) else None
+
+
+def _names(data: Data) -> dict[str, list[str]]:
+    """The names that the board gives, by sort. A board without a bmc section has the default one."""
+    names: dict[str, list[str]] = {"bmc": [] if "bmc" in data else ["bmc.0"]}
+    for _, mark, text in marked(BoardSpec, data):
+        if isinstance(mark, Names):
+            names.setdefault(mark.sort, []).append(text)
+    if not names["bmc"]:
+        names["bmc"] = ["bmc.0"]
+    return names
+
+
+def _check_names(data: Data) -> Iterator[Violation]:
+    first: dict[str, Path] = {}
+    for path, mark, text in marked(BoardSpec, data):
+        if not isinstance(mark, Names):
+            continue
+        if not re.fullmatch(mark.pattern, text):
+            yield _violation(path, "name", f'"{text}" has the wrong form; write {mark.form}')
+        if text in first:
+            yield _violation(path, "unique", f'"{text}" is the name of {format_path(first[text][:-1])} already')
+        first.setdefault(text, path)
+
+
+def _check_references(data: Data) -> Iterator[Violation]:
+    names = _names(data)
+    for path, mark, text in marked(BoardSpec, data):
+        if not isinstance(mark, Refers):
+            continue
+        known = [name for sort in mark.sorts for name in names.get(sort, [])]
+        if text not in known:
+            close = get_close_matches(text, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(known) or 'none'}"
+            yield _violation(path, "reference", f'no {" or ".join(mark.sorts)} is called "{text}"; {hint}')
+
+
+def _check_lines(data: Data) -> Iterator[Violation]:
+    first: dict[str, Path] = {}
+    for path, mark, text in marked(BoardSpec, data):
+        if not isinstance(mark, UsesLine):
+            continue
+        if text in first:
+            yield _violation(path, "line", f'line "{text}" is used by {format_path(first[text])} already')
+        first.setdefault(text, path)
+    if first and "lines" not in data:
+        yield _violation(("lines",), "lines", 'is missing; the board uses GPIO lines: write [lines] with kind = "gpio"')
+
+
+def _check_membership(data: Data) -> Iterator[Violation]:
+    """Every host is in exactly one chassis."""
+    homes: dict[str, Path] = {}
+    for index, chassis in _tables(data, "chassis"):
+        members = chassis.get("hosts")
+        for place, host in enumerate(members if isinstance(members, list) else []):
+            if not isinstance(host, str):
+                continue
+            path: Path = ("chassis", index, "hosts", place)
+            if host in homes:
+                yield _violation(path, "member", f"{host} is in {format_path(homes[host][:2])} already")
+            homes.setdefault(host, path)
+    for index, table in _tables(data, "hosts"):
+        name = table.get("name")
+        if isinstance(name, str) and name not in homes:
+            yield _violation(("hosts", index, "name"), "member", f"{name} is in no chassis; add it to a chassis' hosts")
+
+
+def _check_lights(data: Data) -> Iterator[Violation]:
+    """At most one power light for each host, and it is clear whose it is."""
+    hosts = [name for _, host in _tables(data, "hosts") if isinstance(name := host.get("name"), str)]
+    first: dict[object, Path] = {}
+    for index, led in _tables(data, "leds"):
+        if led.get("role") != "power":
+            continue
+        path: Path = ("leds", index)
+        owner = led.get("component")
+        if owner is None and len(hosts) > 1:
+            yield _violation(
+                (*path, "component"), "light", f"is missing; there are several hosts: write one of {', '.join(hosts)}"
+            )
+            continue
+        owner = hosts[0] if owner is None and hosts else owner
+        if owner in first:
+            yield _violation(
+                (*path, "role"), "light", f"{owner} has a power light already: {format_path(first[owner])}"
+            )
+        first.setdefault(owner, path)
+
+
+def _check_worlds(data: Data) -> Iterator[Violation]:
+    """A console belongs to the world of its host: virtual machine, simulation or wires."""
+    for index, host in _tables(data, "hosts"):
+        power, console = _kind(host, "power"), _kind(host, "console")
+        path: Path = ("hosts", index, "console", "kind")
+        if console == "qemu" and power != "qemu":
+            yield _violation(path, "console", '"qemu" is the console of a host whose power has kind = "qemu"')
+        if console == "sim" and _kind(data, "lines") != "sim":
+            yield _violation(path, "console", '"sim" is the console of a board whose lines have kind = "sim"')
+        if power == "qemu" and console not in {None, "qemu"}:
+            yield _violation(path, "console", 'a virtual machine has the console kind = "qemu", or none')
+
+
+def _check_identify(data: Data) -> Iterator[Violation]:
+    """The identify button is read with the lines of a host, so there must be one with lines."""
+    virtual = {host.get("name") for _, host in _tables(data, "hosts") if _kind(host, "power") == "qemu"}
+    for index, chassis in _tables(data, "chassis"):
+        members = chassis.get("hosts")
+        if "identify_button" in chassis and isinstance(members, list) and virtual.issuperset(map(str, members)):
+            path: Path = ("chassis", index, "identify_button")
+            yield _violation(path, "identify", 'needs a host in this chassis whose power has kind = "buttons"')
+
+
+_RULES: Sequence[Callable[[Data], Iterator[Violation]]] = (
+    _check_names,
+    _check_references,
+    _check_lines,
+    _check_membership,
+    _check_lights,
+    _check_worlds,
+    _check_identify,
+)

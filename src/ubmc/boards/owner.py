@@ -1,0 +1,210 @@
+"""How this BMC shall behave: the model of the owner's file, `/etc/ubmc/ubmc.toml`.
+
+What the hardware is stands in the board file; besides these two there are only command-line flags, which win.
+Durations are seconds here and "5m" in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ubmc.boards.kinds import Choice, Duration, FilePath, Many, Section
+from ubmc.boards.load import mistakes, parse, read_toml
+from ubmc.kit.errors import Invalid, Violation
+
+OWNER_FILE = Path("/etc/ubmc/ubmc.toml")
+
+_ENDPOINT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>\d{1,5})")
+
+
+def parse_endpoint(text: str) -> tuple[str, int]:
+    """Split `HOST:PORT`; an IPv6 address stands in brackets: `[::1]:8443`. Port 0 lets the kernel choose.
+
+    Raises:
+        ValueError: it is neither; the text says what to write instead.
+    """
+    match = _ENDPOINT.fullmatch(text)
+    if match is None or int(match["port"]) > 65535:
+        raise ValueError(f'"{text}" is no address and port; write for example "127.0.0.1:8443" or "[::1]:8443"')
+    return match["six"] or match["host"], int(match["port"])
+
+
+def _endpoint(text: str) -> str:
+    parse_endpoint(text)
+    return text
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f'"{text}" is no URL of a collector; write for example "http://127.0.0.1:4318"')
+    return text
+
+
+class RestorePolicy(Enum):
+    """What a host does when mains comes back."""
+
+    ALWAYS_ON = "always-on"
+    ALWAYS_OFF = "always-off"
+    LAST_STATE = "last-state"
+
+
+class LogFormat(Enum):
+    """How log lines look."""
+
+    HUMAN = "human"
+    JSON = "json"
+
+
+class LogLevel(Enum):
+    """The least important line that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class PowerPolicy(Section):
+    """How hosts are switched."""
+
+    restore_policy: Choice[RestorePolicy] = Field(
+        default=RestorePolicy.LAST_STATE,
+        description="What hosts do when mains comes back, until an operator sets it for a host",
+        examples=["last-state"],
+    )
+    soft_off_patience: Annotated[Duration, Field(ge=1.0, le=86400.0)] = Field(
+        default=300.0, description="How long an operating system may take to shut down", examples=["5m"]
+    )
+    power_on_patience: Annotated[Duration, Field(ge=1.0, le=3600.0)] = Field(
+        default=60.0, description="How long a host may take to show power-good", examples=["60s"]
+    )
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    format: Choice[LogFormat] = Field(default=LogFormat.HUMAN, examples=["json"])
+    level: Choice[LogLevel] = Field(default=LogLevel.INFO, examples=["info"])
+
+
+class TelemetrySettings(Section):
+    """Where traces and metrics are sent."""
+
+    otlp_endpoint: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        default=None, description="An OpenTelemetry collector, OTLP over HTTP", examples=["http://127.0.0.1:4318"]
+    )
+
+
+class SessionLimits(Section):
+    """How long a login lasts."""
+
+    idle: Annotated[Duration, Field(ge=30.0, le=86400.0)] = Field(default=1800.0, examples=["30m"])
+    absolute: Annotated[Duration, Field(ge=60.0, le=30 * 86400.0)] = Field(default=43200.0, examples=["12h"])
+
+    @model_validator(mode="after")
+    def _idle_is_shorter(self) -> Self:
+        if self.idle > self.absolute:
+            raise ValueError("idle must not be longer than absolute")
+        return self
+
+
+class Argon2Cost(Section):
+    """What checking a password costs (RFC 9106). The default is the least that OWASP advises, for small BMCs."""
+
+    time_cost: int = Field(default=2, ge=1, le=20, examples=[2])
+    memory_kib: int = Field(default=19456, ge=1024, le=1 << 20, examples=[19456])
+    parallelism: int = Field(default=1, ge=1, le=16, examples=[1])
+
+
+class Lockout(Section):
+    """When guessing passwords is stopped."""
+
+    failures: int = Field(default=5, ge=1, le=100, examples=[5])
+    window: Annotated[Duration, Field(ge=1.0, le=86400.0)] = Field(
+        default=300.0, description="Failures within this time count", examples=["5m"]
+    )
+    duration: Annotated[Duration, Field(ge=1.0, le=86400.0)] = Field(
+        default=300.0, description="How long the account stays locked", examples=["5m"]
+    )
+
+
+class AccountPolicy(Section):
+    """Rules for passwords."""
+
+    password_min_length: int = Field(default=12, ge=8, le=128, examples=[12])
+    argon2: Argon2Cost = Argon2Cost()
+    lockout: Lockout = Lockout()
+
+
+class OwnerSpec(Section):
+    """A whole owner's file; every key may be left out."""
+
+    board: str | None = Field(default=None, min_length=1, description="A board's name or file", examples=["asus/iec"])
+    listen: Many[Annotated[str, AfterValidator(_endpoint)]] = Field(
+        default=("127.0.0.1:8443",), min_length=1, max_length=16, examples=[["0.0.0.0:8443"]]
+    )
+    state: FilePath | None = Field(default=None, description="The state directory", examples=["/var/lib/ubmc"])
+    ephemeral: bool = Field(
+        default=False, description="End simulated and virtual machines with this program", examples=[True]
+    )
+    power: PowerPolicy = PowerPolicy()
+    log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    sessions: SessionLimits = SessionLimits()
+    accounts: AccountPolicy = AccountPolicy()
+
+
+def load_owner(path: Path | None = None, flags: Mapping[str, object] | None = None) -> OwnerSpec:
+    """Read the owner's file and lay the command-line flags over it.
+
+    Args:
+        path: the file; None for `/etc/ubmc/ubmc.toml`, which need not exist.
+        flags: values by key path as written in the file (`{"listen": [...], "log.level": "debug"}`); None values
+            are flags that were not given.
+
+    Raises:
+        Invalid: the file or a flag has mistakes; its violations are all of them, each with the key path.
+        Unavailable: the file cannot be read.
+    """
+    data: dict[str, object] = {}
+    file = OWNER_FILE if path is None else path
+    if path is not None or file.exists():
+        data = read_toml(file)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _lay_over(data, key, value)
+    try:
+        return parse(OwnerSpec, data, folder=file.parent if path else None)
+    except Invalid as error:
+        given = {key for key, value in (flags or {}).items() if value is not None}
+        raise mistakes(file, [_name_flag(violation, given) for violation in error.violations]) from None
+
+
+def _lay_over(data: dict[str, object], key: str, value: object) -> None:
+    *sections, last = key.split(".")
+    table = data
+    for section in sections:
+        inner = table.get(section)
+        if not isinstance(inner, dict):
+            if section in table:
+                return  # no table in the file: the model reports it
+            inner = table[section] = {}
+        table = inner
+    table[last] = value
+
+
+def _name_flag(violation: Violation, given: set[str]) -> Violation:
+    key = violation.field.partition("[")[0]
+    if key not in given:
+        return violation
+    return Violation(violation.field, violation.rule, f"{violation.message} (given on the command line)")

@@ -1,0 +1,1 @@
+"""The program `ubmc`: starts a BMC, and asks one over the network."""

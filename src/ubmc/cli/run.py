@@ -1,0 +1,205 @@
+"""`ubmc run`: the BMC of one board, from start to Ctrl-C; and `ubmc machine`: what runs on after it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ubmc.cli.terminal import note, printable
+from ubmc.kit.errors import Invalid, UbmcError
+
+PASSWORD = "UBMC_ADMIN_PASSWORD"  # noqa: S105  the name of a variable
+_PASSWORD_FD = "UBMC_ADMIN_PASSWORD_FD"  # noqa: S105
+_CREDENTIAL = "admin-password"
+_LONGEST = 1024
+
+
+def state_directory(given: Path | None) -> Path:
+    """Where the state is: the flag or the owner's file, else what systemd says, else below the home directory."""
+    if given is not None:
+        return given.absolute()
+    if os.environ.get("STATE_DIRECTORY"):
+        return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
+    return Path.home() / ".local" / "state" / "ubmc"
+
+
+def _hide_password() -> None:
+    """Start again without the password in the environment, where every process of the same user could read it."""
+    password = os.environ.pop(PASSWORD, None)
+    if password is None:
+        return
+    descriptor = os.memfd_create("admin-password", 0)
+    os.write(descriptor, password.encode())
+    os.set_inheritable(descriptor, True)
+    os.environ[_PASSWORD_FD] = str(descriptor)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+class FirstPassword:
+    """The password of the first account, as its owner gave it: by file, by systemd credential, or by environment."""
+
+    def __init__(self, file: Path | None) -> None:
+        """Take note of where it is; nothing is read yet."""
+        self._file = file
+        if file is None and os.environ.get("CREDENTIALS_DIRECTORY"):
+            credential = Path(os.environ["CREDENTIALS_DIRECTORY"]) / _CREDENTIAL
+            self._file = credential if credential.exists() else None
+        descriptor = os.environ.pop(_PASSWORD_FD, "")
+        self._descriptor = int(descriptor) if descriptor.isdecimal() else -1
+
+    @property
+    def descriptors(self) -> frozenset[int]:
+        """Those that only the process of usermgr may keep."""
+        return frozenset({self._descriptor} - {-1})
+
+    def __call__(self) -> str | None:
+        """The password; None if none was given.
+
+        Raises:
+            Invalid: the file cannot be read.
+        """
+        if self._file is not None:
+            try:
+                return self._file.read_text().rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                raise Invalid(f"the password file {self._file} cannot be read: {error}") from error
+        if self._descriptor >= 0:
+            return os.pread(self._descriptor, _LONGEST, 0).decode()
+        return None
+
+
+class Banner:
+    """What a person at the terminal is told, once, when everything is ready."""
+
+    def __init__(self, title: str, ephemeral: bool) -> None:  # noqa: FBT001
+        """Make it for this board."""
+        self._title = title
+        self._ephemeral = ephemeral
+        self._urls: list[str] = []
+        self._fingerprint = ""
+        self._password: tuple[str, str] | None = None
+        self._shown = False
+
+    def said(self, what: str, fields: Mapping[str, Any]) -> None:
+        """Take what a process says."""
+        if what == "listening":
+            self._fingerprint = str(fields["fingerprint"])
+            if not self._shown:
+                self._urls.append(str(fields["url"]))
+        elif what == "first-password":
+            self._password = (str(fields["user"]), str(fields["password"]))
+            if self._shown:
+                self._show_password()
+
+    def show(self) -> None:
+        """Print it."""
+        self._shown = True
+        print(f"\n{self._title} is ready.\n")
+        for url in self._urls:
+            print(f"  {url}")
+        print(f"  certificate SHA-256  {self._fingerprint}\n")
+        self._show_password()
+        if self._urls:
+            print(f"  ubmc login {self._urls[0]} --fingerprint {self._fingerprint}\n")
+        if self._ephemeral:
+            print("Ctrl-C ends the BMC and its machine.", flush=True)
+        else:
+            print("Ctrl-C ends the BMC; the machine runs on (`ubmc machine end` ends it).", flush=True)
+
+    def _show_password(self) -> None:
+        if self._password is None:
+            return
+        user, password = self._password
+        self._password = None
+        print(f"  user      {user}")
+        print(f"  password  {password}    shown only now; to be changed at the first login\n", flush=True)
+
+
+@click.command()
+@click.option("--board", metavar="NAME|FILE", help="The board: a name that u-bmc knows, or a board file. [sim]")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state directory.")
+@click.option("--listen", multiple=True, metavar="HOST:PORT", help="Where to listen; may be repeated. [127.0.0.1:8443]")
+@click.option(
+    "--admin-password-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The first password of admin; else it is random and shown once.",
+)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The owner's file. [/etc/ubmc/ubmc.toml]")
+@click.option("--otlp", metavar="URL", help="Push traces to this OpenTelemetry collector (OTLP over HTTP).")
+@click.option("--ephemeral", is_flag=True, default=None, help="End the machine together with the BMC.")
+@click.option("--log-format", type=click.Choice(["human", "json"]))
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+def run(
+    board: str | None,
+    state: Path | None,
+    listen: tuple[str, ...],
+    admin_password_file: Path | None,
+    config: Path | None,
+    otlp: str | None,
+    ephemeral: bool | None,
+    log_format: str | None,
+    log_level: str | None,
+) -> None:
+    """Run the BMC of a board until Ctrl-C."""
+    _hide_password()
+    from ubmc import app
+    from ubmc.boards.build import end_machines
+    from ubmc.boards.load import load_board
+    from ubmc.boards.owner import LogFormat, load_owner
+    from ubmc.kit import log
+
+    flags = {
+        "board": board,
+        "listen": list(listen) or None,
+        "state": str(state.absolute()) if state is not None else None,
+        "ephemeral": ephemeral,
+        "telemetry.otlp_endpoint": otlp,
+        "log.format": log_format,
+        "log.level": log_level,
+    }
+    owner = load_owner(config, flags)
+    log.configure(json=owner.log.format is LogFormat.JSON, level=owner.log.level.value)
+    chosen = load_board(owner.board or "sim")
+    folder = state_directory(owner.state)
+    first_password = FirstPassword(admin_password_file)
+    banner = Banner(f"u-bmc {app.version()} for {chosen.spec.board.model}", owner.ephemeral)
+    app.operate(
+        app.Program(
+            board=chosen,
+            owner=owner,
+            state=folder,
+            first_password=first_password,
+            said=banner.said,
+            ready=banner.show,
+            private=first_password.descriptors,
+        )
+    )
+    if owner.ephemeral:
+        end_machines(chosen.spec, app.machine_folder(folder))
+
+
+@click.group()
+def machine() -> None:
+    """The simulated or virtual machine that runs on when the BMC has ended."""
+
+
+@machine.command("end")
+@click.option("--board", metavar="NAME|FILE", default="sim", show_default=True, help="The board whose machine it is.")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state directory.")
+def end(board: str, state: Path | None) -> None:
+    """End the machine of a board: its power is cut."""
+    from ubmc.app import machine_folder
+    from ubmc.boards.build import end_machines
+    from ubmc.boards.load import load_board
+
+    try:
+        end_machines(load_board(board).spec, machine_folder(state_directory(state)))
+    except ExceptionGroup as group:
+        for error in group.exceptions:
+            note(printable(error.message if isinstance(error, UbmcError) else str(error)))
+        raise SystemExit(1) from group

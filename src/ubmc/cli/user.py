@@ -1,0 +1,159 @@
+"""`ubmc user` and `ubmc session`: accounts, and who is logged in."""
+
+from __future__ import annotations
+
+import click
+from protobuf.wkt import FieldMask
+
+from ubmc.cli.prompt import ask_secret, is_terminal, secret_line
+from ubmc.cli.resource import Listing, Resource, add_list, add_show
+from ubmc.cli.session import load
+from ubmc.cli.settings import Noun, Settings, pass_settings
+from ubmc.cli.terminal import printable
+from ubmc.cli.text import columns, format_value
+from ubmc.client import Client
+from ubmc.v1alpha1.session_pb import DeleteSessionRequest, GetCurrentSessionRequest
+from ubmc.v1alpha1.session_rpc import SessionService
+from ubmc.v1alpha1.user_pb import ChangePasswordRequest, CreateUserRequest, DeleteUserRequest, UpdateUserRequest, User
+from ubmc.v1alpha1.user_rpc import UserService
+
+USERS = Resource(
+    noun="user",
+    list=UserService.ListUsers,
+    items="users",
+    get=UserService.GetUser,
+    item="user",
+    columns=columns("name", "role", "enabled", "must_change_password"),
+    facts=columns(
+        "name", "role", "enabled", "must_change_password", "made: create_time", "password set: password_time"
+    ),
+)
+
+SESSIONS = Listing(
+    noun="session",
+    list=SessionService.ListSessions,
+    items="sessions",
+    columns=columns(
+        "id", "user", "role", "source", "logged in: create_time", "last used: last_used_time", "ends: expire_time"
+    ),
+    key="id",
+)
+
+ROLES = ("Administrator", "Operator", "ReadOnly")
+
+_role = click.Choice(ROLES, case_sensitive=False)
+_password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
+
+user = Noun("user", help="Accounts: make, change and remove them.")
+add_list(user, USERS)
+add_show(user, USERS, optional=False)
+
+session = Noun("session", help="Sessions: list and end them.")
+add_list(session, SESSIONS)
+
+
+def _new_password(*, from_stdin: bool) -> str:
+    password = secret_line() if from_stdin else ask_secret("New password", twice=True) if is_terminal() else ""
+    if not password:
+        raise click.UsageError("there is no new password; give it on stdin with --password-stdin")
+    return password
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--role", type=_role, default="ReadOnly", show_default=True, help="What the account may do.")
+@click.option("--keep-password", is_flag=True, help="Do not ask for a new password at the first login.")
+@_password_stdin
+@pass_settings
+def add(settings: Settings, name: str, role: str, keep_password: bool, password_stdin: bool) -> None:
+    """Make an account; its password has to be changed at the first login."""
+    with settings.connect() as client:
+        made = User(name=name, role=role, enabled=True, must_change_password=not keep_password)
+        request = CreateUserRequest(user=made, password=_new_password(from_stdin=password_stdin))
+        answer = client.ask(UserService.CreateUser, request)
+    settings.output.say(answer, f"made {printable(name)} ({role})")
+
+
+def _update(settings: Settings, values: User, field: str) -> None:
+    with settings.connect() as client:
+        request = UpdateUserRequest(user=values, update_mask=FieldMask(paths=[field]))
+        answer = client.ask(UserService.UpdateUser, request)
+    value = format_value(getattr(answer.user, field)) if answer.user else "changed"
+    settings.output.say(answer, f"{printable(values.name)}: {field} {value}")
+
+
+@user.command("role")
+@click.argument("name")
+@click.argument("role", type=_role)
+@pass_settings
+def set_role(settings: Settings, name: str, role: str) -> None:
+    """Give an account another role."""
+    _update(settings, User(name=name, role=role), "role")
+
+
+@user.command("enable")
+@click.argument("name")
+@pass_settings
+def enable(settings: Settings, name: str) -> None:
+    """Let an account log in again."""
+    _update(settings, User(name=name, enabled=True), "enabled")
+
+
+@user.command("disable")
+@click.argument("name")
+@pass_settings
+def disable(settings: Settings, name: str) -> None:
+    """Let an account log in no more; its sessions end."""
+    _update(settings, User(name=name, enabled=False), "enabled")
+
+
+@user.command("delete")
+@click.argument("name")
+@pass_settings
+def delete(settings: Settings, name: str) -> None:
+    """Remove an account; its sessions end."""
+    with settings.connect() as client:
+        answer = client.ask(UserService.DeleteUser, DeleteUserRequest(name=name))
+    settings.output.say(answer, f"removed {printable(name)}")
+
+
+def _own_name(client: Client) -> str:
+    """Who is logged in. Not asked if it is known: who has to change the password may be allowed nothing else."""
+    stored = load()
+    if stored is not None and stored.token == client.token:
+        return stored.user
+    who = client.ask(SessionService.GetCurrentSession, GetCurrentSessionRequest()).session
+    return who.user if who else ""
+
+
+@user.command("password")
+@click.argument("name", required=False)
+@_password_stdin
+@pass_settings
+def password(settings: Settings, name: str | None, password_stdin: bool) -> None:
+    """Change a password: the own, or with NAME another's.
+
+    On stdin stand, each on a line, for the own account the current password and the new one, else only the new one.
+    """
+    if not password_stdin and not is_terminal():
+        raise click.UsageError("there is no terminal to ask for the password; give it on stdin with --password-stdin")
+    with settings.connect() as client:
+        own = _own_name(client)
+        name = name or own
+        current = ""
+        if name == own:
+            current = secret_line() if password_stdin else ask_secret("Current password")
+        new = _new_password(from_stdin=password_stdin)
+        request = ChangePasswordRequest(name=name, current_password=current, new_password=new)
+        answer = client.ask(UserService.ChangePassword, request)
+    settings.output.say(answer, f"the password of {printable(name)} is changed")
+
+
+@session.command("delete")
+@click.argument("id_", metavar="ID")
+@pass_settings
+def end(settings: Settings, id_: str) -> None:
+    """End a session."""
+    with settings.connect() as client:
+        answer = client.ask(SessionService.DeleteSession, DeleteSessionRequest(id=id_))
+    settings.output.say(answer, f"ended session {printable(id_)}")

@@ -1,0 +1,1 @@
+"""General purpose lines: buttons that are driven, levels that are read."""

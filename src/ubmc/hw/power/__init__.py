@@ -1,0 +1,1 @@
+"""Power of a host or a chassis, as its wires see it."""

@@ -1,0 +1,89 @@
+"""The port for power: what powermgr asks of the wires of one host or one chassis, and what the wires tell it.
+
+A driver does what it is told and reports what it sees. It decides nothing: what is allowed when is statemgr's table, and
+how long to wait for an effect is statemgr's patience.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from ubmc.hw.gpio.port import Release
+
+
+class Action(Enum):
+    """What can be done to the power of a host."""
+
+    ON = "on"  # short press of the power button, or start of the machine
+    SOFT_OFF = "soft-off"  # short press; the operating system decides (ACPI shutdown)
+    FORCE_OFF = "force-off"  # hold the power button, or cut
+    RESET = "reset"  # reset line; RAM contents are lost, power stays
+    NMI = "nmi"  # diagnostic interrupt
+
+
+class Level(Enum):
+    """What power-good says."""
+
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"  # cannot be read; never a reason to act
+
+
+class News(Enum):
+    """What happened besides a change of level."""
+
+    BUTTON_PRESSED = "button-pressed"  # somebody pressed the front-panel power button
+    IDENTIFY_PRESSED = "identify-pressed"  # somebody pressed the front-panel identify button
+    GUEST_SHUTDOWN = "guest-shutdown"  # the operating system powered itself off
+    GUEST_RESET = "guest-reset"  # the operating system restarted itself
+    PANICKED = "panicked"  # the operating system crashed
+    WATCHDOG_EXPIRED = "watchdog-expired"  # the host's own watchdog fired
+    CRASHED = "crashed"  # a virtual machine's process ended by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The level as seen now, and what made the driver tell it (None: just the level)."""
+
+    level: Level
+    news: News | None = None
+
+
+class Power(Protocol):
+    """The power of one host."""
+
+    @property
+    def actions(self) -> frozenset[Action]:
+        """What these wires can do."""
+
+    async def open(self) -> tuple[Release, ...]:
+        """Connect, drive every momentary line inactive, and return how another process can do the same.
+
+        Called once, before anything else. Never changes the power of the machine; a virtual machine that runs already
+        is adopted. The caller owns the descriptors returned.
+
+        Raises:
+            Unavailable: the hardware cannot be reached (it is tried again later).
+        """
+
+    async def do(self, action: Action) -> None:
+        """Carry out the action on the wires; returns when the wires have been driven, not when the host obeyed.
+
+        A press that has begun is always ended, even if the caller is cancelled.
+
+        Raises:
+            Refused: the wires cannot do this action at all, or not in this level.
+            Unavailable: the hardware cannot be reached.
+        """
+
+    def watch(self) -> AsyncIterator[Sight]:
+        """The level now, then every change and all news. When the hardware goes away it yields `UNKNOWN` and goes on."""
+
+    async def mains_epoch(self) -> str | None:
+        """A text that changes exactly when mains was lost and came back; None where that cannot be proven."""
+
+    async def close(self) -> None:
+        """Give everything back. Never changes the power of the machine."""

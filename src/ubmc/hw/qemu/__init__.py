@@ -1,0 +1,1 @@
+"""A QEMU virtual machine as the hardware."""

@@ -1,0 +1,1 @@
+"""The simulated machine: its physics, the process that hosts it, and drivers for the ports."""

@@ -1,0 +1,92 @@
+"""Asking the simulated machine, from an event loop, for things that no BMC can do: faults, mains, presses by people.
+
+From code without a loop use `ubmc.hw.sim.process.request`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from ubmc.hw.sim.dial import Dial, exchange, greet
+from ubmc.hw.sim.protocol import LONGEST_ANSWER_BYTES, decode, decode_answer
+from ubmc.hw.sim.wires import Change
+from ubmc.kit.errors import Exhausted, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The control side of a machine. All methods raise `Unavailable`, and what the machine says."""
+
+    dial: Dial
+
+    async def state(self) -> dict[str, Any]:
+        """Everything there is to know about the machine."""
+        state = (await self._ask({"do": "state"}))["state"]
+        return dict(state)
+
+    async def set_fault(self, name: str, *, on: bool) -> None:
+        """Make the host misbehave (`hang-on`, `hang-off`, `hang-hard`), or behave again."""
+        await self._ask({"do": "fault", "name": name, "on": on})
+
+    async def press(self, button: str, seconds: float = 0.2) -> None:
+        """Press `front-power-button` or `front-identify-button`; returns when it has been pressed, not let go."""
+        await self._ask({"do": "press", "button": button, "seconds": seconds})
+
+    async def set_mains(self, *, on: bool) -> None:
+        """Cut mains, or bring it back."""
+        await self._ask({"do": "mains", "on": on})
+
+    async def guest(self, what: str) -> None:
+        """Have the operating system do `shutdown`, `reset` or `panic` by itself."""
+        await self._ask({"do": "guest", "what": what})
+
+    async def console(self, start: int = 0) -> tuple[int, str]:
+        """What the host wrote on its serial line from byte `start` on (a chunk); and the place of its first byte."""
+        answer = await self._ask({"do": "console", "from": start})
+        return int(answer["from"]), str(answer["text"])
+
+    async def end(self) -> None:
+        """End the machine."""
+        await self._ask({"do": "end"})
+
+    async def mains_epoch(self) -> str | None:
+        """`INSTANCE:CYCLES`; None while the machine does not answer.
+
+        Mains came back exactly if INSTANCE is the same and CYCLES is higher. A new instance is a new machine, about
+        whose mains nothing is proven.
+        """
+        try:
+            state = await self.state()
+        except Unavailable:
+            return None
+        return f"{state['instance']}:{state['mains_cycles']}"
+
+    async def watch(self) -> AsyncGenerator[dict[str, Any] | Change, None]:
+        """The state now (as a dict), then every change. Raises `Unavailable` when the machine goes away."""
+        sock, answer, rest = await greet(self.dial, {"watch": True})
+        loop = asyncio.get_running_loop()
+        with sock:
+            yield dict(answer["state"])
+            while True:
+                while b"\n" in rest:
+                    line, _, rest = rest.partition(b"\n")
+                    change = decode(line)["change"]
+                    yield Change(change["at_seconds"], change["name"], change["value"])
+                if len(rest) > LONGEST_ANSWER_BYTES:
+                    raise Exhausted("the simulated machine's news is too long")
+                try:
+                    data = await loop.sock_recv(sock, LONGEST_ANSWER_BYTES)
+                except OSError as error:
+                    raise Unavailable(f"the simulated machine went away: {error}") from error
+                if not data:
+                    raise Unavailable("the simulated machine went away")
+                rest += data
+
+    async def _ask(self, control: dict[str, Any]) -> dict[str, Any]:
+        sock = await self.dial()
+        with sock:
+            line, _ = await exchange(sock, {"control": control})
+        return decode_answer(line)

@@ -1,0 +1,1 @@
+"""The parts of the simulated machine, one module each; `ubmc.hw.sim.plant` puts them together."""

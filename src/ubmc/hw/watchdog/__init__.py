@@ -1,0 +1,1 @@
+"""The watchdog that resets the BMC: the port and the Linux driver."""

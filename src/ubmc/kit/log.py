@@ -1,0 +1,70 @@
+"""Logs: one line an entry, for people or as JSON, to standard error. Control characters never reach a terminal raw."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import sys
+from typing import Any
+
+import orjson
+
+from ubmc.kit import tracing
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given as `extra`, and the trace that the line belongs to."""
+    fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    trace = tracing.current.get()
+    if trace is not None:
+        fields.setdefault("trace_id", trace.trace_id)
+    return fields
+
+
+def _plain(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+class HumanFormatter(logging.Formatter):
+    """`21:30:01 WARNING powermgr: text (key=value ...)`, a traceback on further lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One entry."""
+        when = datetime.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        fields = " ".join(f"{name}={_plain(str(value))}" for name, value in _fields(record).items())
+        name = record.name.removeprefix("ubmc.")
+        line = f"{when} {record.levelname} {name}: {_plain(record.getMessage())}" + (f" ({fields})" if fields else "")
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One entry."""
+        when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        entry: dict[str, Any] = {
+            "time": when,
+            "level": record.levelname.lower(),
+            "part": record.name.removeprefix("ubmc."),
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry, default=str).decode()
+
+
+def configure(*, json: bool, level: str) -> None:
+    """Send all logs to standard error from now on; `level` is debug, info, warning or error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if json else HumanFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("ubmc").setLevel(level.upper())
+    logging.captureWarnings(capture=True)

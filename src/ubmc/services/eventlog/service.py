@@ -1,0 +1,187 @@
+"""The service that keeps the event log, lists it and lets it be watched.
+
+An event is acknowledged on the bus only when it is on disk, and is stored once however often it comes; so a crash at
+any moment loses none and doubles none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nats.aio.msg import Msg
+from prometheus_client import Counter
+
+from ubmc.kit.database import Database
+from ubmc.kit.errors import Invalid, NotFound
+from ubmc.kit.schema import Schema
+from ubmc.kit.service import Service, rpc, stream
+from ubmc.services.eventlog import query
+from ubmc.services.eventlog.record import Record, read
+from ubmc.services.eventlog.store import Store
+from ubmc.services.eventlog.stream import Inbox, StreamLost, ensure
+from ubmc.v1alpha1.event_pb import (
+    Event,
+    GetEventRequest,
+    GetEventResponse,
+    ListEventsRequest,
+    ListEventsResponse,
+    WatchEventsRequest,
+    WatchEventsResponse,
+)
+from ubmc.v1alpha1.event_rpc import EventService
+
+log = logging.getLogger("ubmc.eventlog")
+
+RETRY_SECONDS = 0.2
+ANSWER_BYTES = 192 * 1024  # a message on the bus may have 256 KiB
+WATCH_PAGE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the log behaves."""
+
+    rows: int = 10_000
+    """At most so many events are kept; the oldest go first."""
+
+
+class EventLog(Service):
+    """The one log of what happened.
+
+    Args:
+        database: the expendable one; opened and closed by whoever gives it.
+        schema: where the texts of the events come from.
+        options: how the log behaves.
+    """
+
+    name = "eventlog"
+    keeps_log: ClassVar[bool] = True  # the bus lets the process of this service empty the event stream
+
+    def __init__(self, database: Database, schema: Schema, options: Options | None = None) -> None:
+        self._store = Store(database, (options or Options()).rows)
+        self._schema = schema
+        self._appended = asyncio.Event()
+        self._malformed = Counter(
+            "ubmc_eventlog_malformed", "Messages in the event stream that are no events", registry=None
+        )
+        self._malformed_said = False
+
+    async def setup(self) -> None:
+        """Open the tables and the stream; waits until JetStream is there."""
+        await self._store.open()
+        self.bus.metrics.registry.register(self._malformed)
+        await self._stream_there()
+
+    async def work(self) -> None:
+        """Take events from the bus and store them; begins anew whenever bus or JetStream come back."""
+        async with Inbox(self.bus) as inbox:
+            while True:
+                try:
+                    await inbox.begin()
+                    while True:
+                        await self._keep(inbox, await inbox.next())
+                except StreamLost as lost:
+                    log.info("the event stream cannot be followed", extra={"reason": str(lost)})
+                    await asyncio.sleep(RETRY_SECONDS)
+                    await self._stream_there()
+
+    async def teardown(self) -> None:
+        """Give the metrics back."""
+        with contextlib.suppress(KeyError):  # setup failed half-way
+            self.bus.metrics.registry.unregister(self._malformed)
+
+    async def _stream_there(self) -> None:
+        """Return when stream and consumer are there."""
+        said = False
+        while True:
+            await self.bus.link.connected.wait()
+            try:
+                await ensure(self.bus)
+            except StreamLost as lost:
+                if not said:
+                    log.warning("the event stream is not there yet", extra={"reason": str(lost)})
+                    said = True
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if said:
+                log.info("the event stream is there")
+            return
+
+    async def _keep(self, inbox: Inbox, messages: list[Msg]) -> None:
+        """Store a batch, then acknowledge it, then wake the watchers."""
+        records: list[Record] = []
+        stored: list[Msg] = []
+        refused: list[Msg] = []
+        for message in messages:
+            try:
+                records.append(read(message.data, self._schema.events))
+                stored.append(message)
+            except Invalid as error:
+                refused.append(message)
+                self._refuse(message, error)
+        if records:
+            await self._store.append(records)
+            appended, self._appended = self._appended, asyncio.Event()
+            appended.set()
+        await inbox.done(stored, refused)
+
+    def _refuse(self, message: Msg, error: Invalid) -> None:
+        self._malformed.inc()
+        if not self._malformed_said:
+            self._malformed_said = True
+            log.warning(
+                "a message in the event stream is no event and was dropped; further ones are only counted",
+                extra={"subject": message.subject, "reason": error.message},
+            )
+
+    @rpc(EventService.ListEvents)
+    async def list_events(self, request: ListEventsRequest) -> ListEventsResponse:
+        """One page of events; it may be shorter than asked for, since an answer has a largest size."""
+        size = query.page_size(request.page_size)
+        paging = query.Paging(self._store.epoch, request.filter, request.newest_first)
+        select = self._store.older if request.newest_first else self._store.newer
+        found = await select(query.condition(request.filter), paging.position(request.page_token), size + 1)
+        events = _fitting(found[:size])
+        more = len(found) > len(events)
+        return ListEventsResponse(events=events, next_page_token=paging.token(events[-1].id) if more else "")
+
+    @rpc(EventService.GetEvent)
+    async def get_event(self, request: GetEventRequest) -> GetEventResponse:
+        """One event."""
+        event = await self._store.get(request.id)
+        if event is None:
+            raise NotFound(f"there is no event {request.id}; the oldest ones go when the log is full")
+        return GetEventResponse(event=event)
+
+    @stream(EventService.WatchEvents)
+    async def watch_events(self, request: WatchEventsRequest) -> AsyncIterator[WatchEventsResponse]:
+        """Where the watch begins, then every event behind it. Each watcher reads the log at its own pace."""
+        epoch = self._store.epoch
+        wanted = query.condition(request.filter)
+        position = query.resume(request.cursor, epoch, await self._store.newest())
+        yield WatchEventsResponse(cursor=query.cursor(epoch, position))
+        while True:
+            appended = self._appended
+            end = await self._store.newest()
+            events = await self._store.newer(wanted, position, WATCH_PAGE)
+            for event in events:
+                position = event.id
+                yield WatchEventsResponse(event=event, cursor=query.cursor(epoch, position))
+            if len(events) < WATCH_PAGE:
+                position = max(position, end)  # nothing else up to there is wanted
+                await appended.wait()
+
+
+def _fitting(events: list[Event]) -> list[Event]:
+    """As many of the first events as fit into one answer, one at least."""
+    size = 0
+    for count, event in enumerate(events):
+        size += len(event.to_binary()) + 8
+        if count and size > ANSWER_BYTES:
+            return events[:count]
+    return events

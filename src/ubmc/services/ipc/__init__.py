@@ -1,0 +1,1 @@
+"""ipc: the embedded nats-server. Who may say what on it is made from what the services declare."""

@@ -1,0 +1,83 @@
+"""Making a child by fork, from a parent that runs neither an event loop nor threads.
+
+The child inherits the warm imports, so it starts in milliseconds and shares most of its memory. It gets a session of
+its own (the terminal's Ctrl-C is the operator's business), dies with the operator, can gain no privileges and leaves
+no core dump behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterable
+
+from ubmc.kit.channel import Channel
+
+log = logging.getLogger("ubmc.operator")
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_NO_NEW_PRIVS = 38
+_MANAGED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+
+
+def fork_child(
+    name: str, body: Callable[[Channel], None], close: Iterable[int], *, outlives: bool = False
+) -> tuple[int, Channel]:
+    """Fork a child that runs `body` with its end of a channel; its process id and our end.
+
+    Args:
+        name: what the process is called in `ps`.
+        body: what it does; when it returns or raises, the child ends.
+        close: descriptors of ours that the child must not keep.
+        outlives: the child is told of our death by the end of its channel instead of being killed.
+    """
+    ours, theirs = Channel.pair()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return pid, ours
+    code = 1
+    try:
+        ours.close()
+        _become_child(name, parent, close, outlives=outlives)
+        body(theirs)
+        code = 0
+    except BaseException:
+        log.exception("a process failed by a bug", extra={"child": name})
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _become_child(name: str, parent: int, close: Iterable[int], *, outlives: bool) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _MANAGED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.setsid()
+    for descriptor in close:
+        os.close(descriptor)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NAME, f"ubmc-{name}".encode()[:15])
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if not outlives:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def warm_up() -> None:
+    """Call once before the first fork: what is there now stays shared."""
+    gc.collect()
+    gc.freeze()

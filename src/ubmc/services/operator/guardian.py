@@ -1,0 +1,165 @@
+"""The guardian: a small process that outlives the others and keeps what they must not leave behind.
+
+It holds a duplicate of every output line that a button press drives. When the owner of a line dies or is silent, it
+drives the line inactive. It is forked first, in a session of its own, ignores INT and TERM, and needs nothing but the
+descriptors that it was given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ubmc.hw.gpio.port import How, Release
+from ubmc.kit import guard
+from ubmc.kit.channel import Channel, Message
+
+log = logging.getLogger("ubmc.guardian")
+
+TICK_SECONDS = 0.1
+BEAT_SECONDS = 0.5
+_OOM_SCORE = "-900"
+
+
+@dataclass(slots=True)
+class Owner:
+    """One process whose lines we keep."""
+
+    name: str
+    channel: Channel
+    heard: float
+    lines: list[Release] = field(default_factory=list)
+    silent: bool = False
+    failing: set[str] = field(default_factory=set)
+
+
+class Guardian:
+    """The loop of the guardian process."""
+
+    def __init__(self, control: Channel) -> None:
+        self._control = control
+        self._owners: list[Owner] = []
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(control, selectors.EVENT_READ, None)
+        self._last_beat = 0.0
+        self._ended = False
+
+    def run(self) -> None:
+        """Guard until the operator ends or says so."""
+        while not self._ended:
+            for key, _events in self._selector.select(TICK_SECONDS):
+                if key.data is None:
+                    self._hear_operator()
+                else:
+                    self._hear_owner(key.data)
+            self._tick(time.monotonic())
+        for owner in tuple(self._owners):
+            self._release(owner)
+            self._forget(owner)
+        self._selector.close()
+
+    def _tick(self, now: float) -> None:
+        if now - self._last_beat >= BEAT_SECONDS:
+            self._last_beat = now
+            self._control.send(guard.BEAT)
+        for owner in self._owners:
+            if now - owner.heard <= guard.SILENCE_SECONDS:
+                owner.silent = False
+            elif owner.lines and (not owner.silent or owner.failing):
+                owner.silent = True
+                self._say(owner, "is silent")
+                self._release(owner)
+
+    def _hear_operator(self) -> None:
+        try:
+            message = self._control.receive()
+        except BlockingIOError:
+            return
+        except EOFError:
+            log.warning("the operator is gone: every line goes inactive")
+            self._ended = True
+            return
+        if message is None:
+            return
+        if message.kind == "owner" and message.descriptors:
+            owner = Owner(str(message.fields["name"]), Channel.adopt(message.descriptors[0]), time.monotonic())
+            self._owners.append(owner)
+            self._selector.register(owner.channel, selectors.EVENT_READ, owner)
+        elif message.kind == "quit":
+            self._ended = True
+
+    def _hear_owner(self, owner: Owner) -> None:
+        try:
+            message = owner.channel.receive()
+        except BlockingIOError:
+            return
+        except EOFError:
+            if owner.lines:
+                self._say(owner, "is gone")
+            self._release(owner)
+            self._forget(owner)
+            return
+        if message is not None:
+            owner.heard = time.monotonic()
+            self._obey(owner, message)
+
+    def _obey(self, owner: Owner, message: Message) -> None:
+        if message.kind == guard.HELLO:
+            for other in tuple(self._owners):
+                if other.name == owner.name:
+                    self._release(other)
+                    self._close_lines(other)
+                    if other is not owner:
+                        self._forget(other)
+            owner.channel.send(guard.FREE)
+        elif message.kind == guard.KEEP and message.descriptors:
+            release = Release(str(message.fields["name"]), How(message.fields["how"]), message.descriptors[0])
+            owner.lines.append(release)
+        elif message.kind == guard.LEAVE:
+            self._close_lines(owner)
+
+    def _release(self, owner: Owner) -> None:
+        """Drive all lines of an owner inactive; what fails is tried again at the next tick."""
+        for line in owner.lines:
+            try:
+                line.drive_inactive()
+                owner.failing.discard(line.name)
+            except OSError as error:
+                if line.name not in owner.failing:
+                    log.error(  # noqa: TRY400  the line is the matter, not our stack
+                        "a line cannot be driven inactive", extra={"line": line.name, "error": str(error)}
+                    )
+                owner.failing.add(line.name)
+
+    def _close_lines(self, owner: Owner) -> None:
+        for line in owner.lines:
+            with contextlib.suppress(OSError):
+                os.close(line.fd)
+        owner.lines.clear()
+        owner.failing.clear()
+
+    def _forget(self, owner: Owner) -> None:
+        self._close_lines(owner)
+        self._selector.unregister(owner.channel)
+        owner.channel.close()
+        self._owners.remove(owner)
+
+    def _say(self, owner: Owner, what: str) -> None:
+        lines = [line.name for line in owner.lines]
+        log.warning("%s %s: its lines go inactive", owner.name, what, extra={"lines": lines})
+        self._control.send("released", owner=owner.name, what=what, lines=lines)
+
+
+def run_guardian(control: Channel) -> None:
+    """The body of the guardian process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+    Guardian(control).run()

@@ -1,0 +1,150 @@
+"""The service powermgr: wires behind RPCs that only statemgr may call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
+
+from ubmc.hw.gpio.port import Release
+from ubmc.hw.power.port import Action, Level, News, Power, Sight
+from ubmc.kit.errors import Invalid, NotFound
+from ubmc.kit.feed import Feed
+from ubmc.kit.guard import Guard
+from ubmc.kit.service import Service, rpc, stream
+from ubmc.services.powermgr.wire import Wire
+from ubmc.v1alpha1.host_pb import HostNewsKind
+from ubmc.v1alpha1.internal_pb import (
+    DriveChassisRequest,
+    DriveChassisResponse,
+    DriveHostRequest,
+    DriveHostResponse,
+    PowerLevel,
+    WatchPowerRequest,
+    WatchPowerResponse,
+    WireAction,
+)
+from ubmc.v1alpha1.internal_rpc import PowerService
+
+Keep = Callable[[Release], None]
+MakePower = Callable[[Keep], Power]
+"""Makes the driver of one component; lines that it opens later are handed to `Keep` too."""
+
+LEVELS = MappingProxyType({Level.ON: PowerLevel.ON, Level.OFF: PowerLevel.OFF, Level.UNKNOWN: PowerLevel.UNKNOWN})
+NEWS = MappingProxyType(
+    {
+        News.BUTTON_PRESSED: HostNewsKind.BUTTON_PRESSED,
+        News.GUEST_SHUTDOWN: HostNewsKind.GUEST_SHUTDOWN,
+        News.GUEST_RESET: HostNewsKind.GUEST_RESET,
+        News.PANICKED: HostNewsKind.PANICKED,
+        News.WATCHDOG_EXPIRED: HostNewsKind.WATCHDOG_EXPIRED,
+        News.CRASHED: HostNewsKind.CRASHED,
+    }
+)
+ACTIONS = MappingProxyType(
+    {
+        WireAction.ON: Action.ON,
+        WireAction.SOFT_OFF: Action.SOFT_OFF,
+        WireAction.FORCE_OFF: Action.FORCE_OFF,
+        WireAction.RESET: Action.RESET,
+        WireAction.NMI: Action.NMI,
+    }
+)
+
+
+class PowerManager(Service):
+    """Owns the wires of all hosts and chassis."""
+
+    name = "powermgr"
+    needs_bus = False
+
+    def __init__(
+        self,
+        hosts: Mapping[str, MakePower],
+        chassis: Mapping[str, MakePower],
+        guard: Guard,
+        prepare: Callable[[], None],
+    ) -> None:
+        """Make the manager.
+
+        Args:
+            hosts: how to make the driver of each host.
+            chassis: the same for each chassis that has wires of its own.
+            guard: where momentary lines are handed over.
+            prepare: brings up what the wires lead to (a simulated machine); may block for seconds.
+        """
+        self._hosts_of = hosts
+        self._chassis_of = chassis
+        self._guard = guard
+        self._prepare = prepare
+        self._hosts: dict[str, Wire] = {}
+        self._chassis: dict[str, Wire] = {}
+        self._feed: Feed[WatchPowerResponse] = Feed()
+
+    async def work(self) -> None:
+        """Take the lines over from the guardian, then watch all wires."""
+        await self._guard.hand_over()
+        await asyncio.to_thread(self._prepare)
+        self._hosts = {name: Wire(name, make(self._keep), self._keep, self._told) for name, make in self._hosts_of.items()}
+        self._chassis = {
+            name: Wire(name, make(self._keep), self._keep, self._told) for name, make in self._chassis_of.items()
+        }
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._guard.beat_forever())
+            for wire in (*self._hosts.values(), *self._chassis.values()):
+                group.create_task(wire.run())
+
+    async def teardown(self) -> None:
+        """The wires have been given back; the guardian may forget them."""
+        self._guard.leave()
+
+    def _keep(self, release: Release) -> None:
+        self._guard.keep(release.name, release.how.value, release.fd)
+
+    def _told(self, name: str, sight: Sight, mains: str) -> None:
+        wire = self._hosts.get(name) or self._chassis.get(name)
+        actions = wire.actions if wire is not None else frozenset()
+        self._feed.publish(
+            name,
+            WatchPowerResponse(
+                name=name,
+                level=LEVELS[sight.level],
+                news=HostNewsKind.UNSPECIFIED if sight.news is None else NEWS.get(sight.news, HostNewsKind.UNSPECIFIED),
+                identify_pressed=sight.news is News.IDENTIFY_PRESSED,
+                mains_epoch=mains,
+                actions=[asked for asked, action in ACTIONS.items() if action in actions],
+            ),
+        )
+
+    @rpc(PowerService.DriveHost)
+    async def drive_host(self, request: DriveHostRequest) -> DriveHostResponse:
+        """Drive the wires of a host."""
+        wire = self._hosts.get(request.name)
+        if wire is None:
+            raise NotFound(f"there are no wires of {request.name}")
+        action = ACTIONS.get(request.action)
+        if action is None:
+            raise Invalid(f"{request.action} is nothing that wires can do")
+        await wire.do(action)
+        return DriveHostResponse()
+
+    @rpc(PowerService.DriveChassis)
+    async def drive_chassis(self, request: DriveChassisRequest) -> DriveChassisResponse:
+        """Drive the supply of a chassis."""
+        wire = self._chassis.get(request.name)
+        if wire is None:
+            raise NotFound(f"{request.name} has no supply of its own")
+        await wire.do(Action.ON if request.on else Action.FORCE_OFF)
+        return DriveChassisResponse()
+
+    @stream(PowerService.WatchPower)
+    async def watch_power(self, _request: WatchPowerRequest) -> AsyncIterator[WatchPowerResponse]:
+        """Levels first (without old news), then all that is seen."""
+        async for update in self._feed.watch():
+            item = update.item
+            if update.snapshot and (item.news or item.identify_pressed):
+                yield WatchPowerResponse(
+                    name=item.name, level=item.level, mains_epoch=item.mains_epoch, actions=item.actions
+                )
+            else:
+                yield item

@@ -1,0 +1,1 @@
+"""telemetry: the metrics of all processes, gathered into one text."""

@@ -1,0 +1,1 @@
+"""Accounts, roles, passwords and sessions: who may use this BMC, and who does."""

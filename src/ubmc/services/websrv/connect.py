@@ -1,0 +1,160 @@
+"""Connect, gRPC and gRPC-Web for every RPC, through the kept library, from the schema's tokens alone.
+
+Admission is an interceptor that runs before the body is read; the library then says a refusal in the words of
+whichever protocol the client speaks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any
+
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
+from connectrpc.request import RequestContext
+from connectrpc.server import ConnectASGIApplication, Endpoint
+from protobuf import Message
+
+from ubmc.kit.errors import FACES, Internal, UbmcError
+from ubmc.kit.schema import Method, Schema
+from ubmc.services.websrv.forward import CALL_SECONDS, Admitted, Forwarder
+from ubmc.services.websrv.http.asgi import Receive, Scope, Send, TooLarge
+from ubmc.services.websrv.responses import COMMON, headers_of, respond_error, source_of
+from ubmc.services.websrv.rest import BODY, PUBLIC_BODY
+from ubmc.v1alpha1.deps.buf.validate.validate_pb import FieldPath, FieldPathElement, Violation, Violations
+
+log = logging.getLogger("ubmc.websrv.connect")
+
+_CODES = {code.value: code for code in Code}
+_admitted: ContextVar[dict[str, Any]] = ContextVar("ubmc_connect")
+
+
+def to_connect(error: UbmcError) -> ConnectError:
+    """The error in the words of Connect; violations become a `buf.validate.Violations` detail."""
+    details = []
+    if error.violations:
+        violations = [
+            Violation(
+                field=FieldPath(elements=[FieldPathElement(field_name=part) for part in each.field.split(".")]),
+                rule_id=each.rule,
+                message=each.message,
+            )
+            for each in error.violations
+        ]
+        details.append(Violations(violations=violations))
+    return ConnectError(_CODES[FACES[error.name].connect], error.message, details)
+
+
+class _Admission:
+    """Runs before the body is read."""
+
+    def __init__(self, forwarder: Forwarder) -> None:
+        self._forwarder = forwarder
+
+    async def on_start(self, _ctx: RequestContext[Any, Any]) -> None:
+        """Admit or refuse."""
+        state = _admitted.get()
+        try:
+            state["admitted"] = await self._forwarder.admit(state["method"], state["headers"], state["source"])
+        except UbmcError as error:
+            raise to_connect(error) from None
+
+    async def on_end(self, _token: None, _ctx: RequestContext[Any, Any], _error: Exception | None, /) -> None:
+        """Nothing to do."""
+
+
+class _Application(ConnectASGIApplication[None]):
+    """All services in one application."""
+
+    @property
+    def path(self) -> str:
+        """Requests are dispatched by their whole path."""
+        return "/"
+
+
+class Connect:
+    """The ASGI application for `/ubmc.v1alpha1.*`."""
+
+    def __init__(self, schema: Schema, forwarder: Forwarder) -> None:
+        self._schema = schema
+        self._forwarder = forwarder
+        endpoints = {
+            method.token.path: self._endpoint(method) for method in schema.methods if not method.internal
+        }
+        self._application = _Application(
+            service=None,
+            endpoints=lambda _service: endpoints,
+            interceptors=(_Admission(forwarder),),
+            read_max_bytes=BODY,
+            compressions=(),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; an unknown or internal path is left to the library, which answers 404."""
+        method = self._schema.at(scope["path"])
+        headers = headers_of(scope)
+        if method is not None:
+            limit = PUBLIC_BODY if method.public else BODY
+            length = headers.get("content-length", "0")
+            if length.isdecimal() and int(length) > limit:
+                await respond_error(send, TooLarge(f"the request body is larger than {limit} bytes; send less"), "")
+                return
+        token = _admitted.set({"method": method, "headers": headers, "source": source_of(scope)})
+        try:
+            await self._application(scope, receive, _with_common_headers(send))
+        finally:
+            _admitted.reset(token)
+
+    def _endpoint(self, method: Method) -> Any:
+        token = method.token
+        kind = StreamType.SERVER_STREAM if method.streams else StreamType.UNARY
+        level = IdempotencyLevel.NO_SIDE_EFFECTS if method.side_effect_free else IdempotencyLevel.UNKNOWN
+        info: MethodInfo[Any, Any] = MethodInfo(
+            name=token.method,
+            service_name=token.service,
+            input=token.request,
+            output=token.response,
+            idempotency_level=level,
+            stream_type=kind,
+        )
+        if method.streams:
+            return Endpoint.server_stream(method=info, function=self._stream)
+        return Endpoint.unary(method=info, function=self._unary)
+
+    async def _unary(self, request: Message[Any], ctx: RequestContext[Any, Any]) -> Message[Any]:
+        admitted: Admitted = _admitted.get()["admitted"]
+        ctx.response_headers["trace-id"] = admitted.trace.trace_id
+        seconds = CALL_SECONDS if ctx.timeout_ms is None else ctx.timeout_ms / 1000.0
+        try:
+            return await self._forwarder.call(admitted, request, seconds)
+        except UbmcError as error:
+            raise to_connect(error) from None
+        except Exception as error:
+            log.exception("a bug: a request failed", extra={"trace_id": admitted.trace.trace_id})
+            raise to_connect(Internal("something went wrong; the log has it under the trace id")) from error
+
+    async def _stream(self, request: Message[Any], ctx: RequestContext[Any, Any]) -> AsyncIterator[Message[Any]]:
+        admitted: Admitted = _admitted.get()["admitted"]
+        ctx.response_headers["trace-id"] = admitted.trace.trace_id
+        items = self._forwarder.watch(admitted, request)
+        try:
+            async for item in items:
+                yield item
+        except UbmcError as error:
+            raise to_connect(error) from None
+        finally:
+            await items.aclose()
+
+
+def _with_common_headers(send: Send) -> Send:
+    async def sending(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *COMMON]}
+        await send(message)
+
+    return sending
+
+

@@ -1,0 +1,165 @@
+"""The one way through the door, the same for Connect, gRPC-Web and REST:
+
+authenticate -> authorize by the schema's privilege -> validate -> forward with deadline, identity and trace.
+
+Adding an RPC to the schema adds no code here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import protovalidate
+from protobuf import Message
+
+from ubmc.kit import tracing
+from ubmc.kit.bus import Bus
+from ubmc.kit.call import Call, check_key
+from ubmc.kit.errors import Denied, Invalid, UbmcError, Unauthenticated, Violation
+from ubmc.kit.schema import Method
+from ubmc.kit.tracing import Trace
+from ubmc.rpc import ServerStream, Unary
+from ubmc.services.websrv.identities import Identities, Identity
+
+CALL_SECONDS = 10.0
+LONGEST_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that may be forwarded."""
+
+    method: Method
+    identity: Identity | None
+    trace: Trace
+    key: str
+    source: str
+
+    def call(self, seconds: float) -> Call:
+        """What goes over the bus beside the message."""
+        return Call(
+            deadline=time.monotonic() + seconds,
+            trace=self.trace,
+            key=self.key,
+            source=self.source,
+            signed=self.identity.signed if self.identity is not None else b"",
+            principal=self.identity.principal if self.identity is not None else None,
+        )
+
+
+class Forwarder:
+    """Passes requests on to the services."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.identities = Identities(bus)
+
+    async def admit(self, method: Method, headers: Mapping[str, str], source: str) -> Admitted:
+        """Whether this request may be made at all; its body is not needed for that.
+
+        Args:
+            method: the RPC.
+            headers: of the request, names in lower case; only `authorization`, `idempotency-key` and `traceparent`
+                are looked at.
+            source: the address of the peer of the connection. No header can change it.
+
+        Raises:
+            Unauthenticated: no token, or nobody's.
+            Denied: the role lacks the privilege.
+            Invalid: the idempotency key cannot be one.
+        """
+        trace = Trace.parse(headers.get("traceparent", "")) or Trace.new()
+        key = check_key(headers.get("idempotency-key", ""))
+        if method.public:
+            return Admitted(method, None, trace, key, source)
+        identity = await self.identities.identify(_token(headers.get("authorization", "")), source)
+        if method.internal or method.privilege not in identity.principal.privileges:
+            raise Denied(_what_is_missing(method, identity))
+        return Admitted(method, identity, trace, key, source)
+
+    async def call(self, admitted: Admitted, request: Message[Any], seconds: float = CALL_SECONDS) -> Message[Any]:
+        """Forward a unary call. Raises whatever the service answers."""
+        validate(request)
+        token = admitted.method.token
+        assert isinstance(token, Unary)
+        with tracing.span(f"door {admitted.method.name}", admitted.trace):
+            try:
+                return await self._bus.forward(token, request, admitted.call(min(seconds, LONGEST_SECONDS)))
+            except Unauthenticated:
+                if admitted.identity is None:
+                    raise  # it was a login
+                fresh = await self._again(admitted)
+                return await self._bus.forward(token, request, fresh.call(min(seconds, LONGEST_SECONDS)))
+
+    async def watch(self, admitted: Admitted, request: Message[Any]) -> AsyncGenerator[Message[Any], None]:
+        """Forward a stream. Raises whatever the service answers, `Unauthenticated` when the session ends."""
+        validate(request)
+        token = admitted.method.token
+        assert isinstance(token, ServerStream)
+        stream = self._bus.watch(token, request, admitted.call(float("inf")))
+        async with contextlib.aclosing(stream):
+            async for item in stream:
+                yield item
+
+    async def _again(self, admitted: Admitted) -> Admitted:
+        """usermgr was restarted and signs with another key: ask again who it is."""
+        assert admitted.identity is not None
+        self.identities.forget(admitted.identity)
+        identity = await self.identities.identify(admitted.identity.token, admitted.source)
+        return Admitted(admitted.method, identity, admitted.trace, admitted.key, admitted.source)
+
+    def end_session(self, session: str) -> None:
+        """Forget a session and end its streams."""
+        self.identities.forget_session(session)
+        self._bus.end_streams(session, Unauthenticated("the session has ended; log in again"))
+
+    async def recheck_streams(self) -> None:
+        """End the streams of sessions that ended without our hearing of it; also keeps used sessions from idling."""
+        for session, call in self._bus.stream_sessions().items():
+            identity = self.identities.by_session(session)
+            try:
+                if identity is not None:
+                    self.identities.forget(identity)
+                    await self.identities.identify(identity.token, call.source)
+            except Unauthenticated as error:
+                self._bus.end_streams(session, error)
+            except UbmcError:
+                continue  # usermgr is away; the next round decides
+
+
+def _token(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _what_is_missing(method: Method, identity: Identity) -> str:
+    if not identity.principal.privileges or method.privilege_name == "Login":
+        return "change your password first: POST /api/v1alpha1/users/{name}:changePassword"
+    return f"this needs the privilege {method.privilege_name}, which {identity.principal.role} has not"
+
+
+def _camel(name: str) -> str:
+    """The JSON name of a field, as people wrote it."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def validate(request: Message[Any]) -> None:
+    """Check a message against the rules of the schema.
+
+    Raises:
+        Invalid: it breaks some; names each field.
+    """
+    found = protovalidate.collect_violations(request)
+    if not found:
+        return
+    violations = []
+    for each in found:
+        elements = each.proto.field.elements if each.proto.field is not None else []
+        path = ".".join(_camel(element.field_name) for element in elements)
+        violations.append(Violation(path, each.proto.rule_id, f"{path}: {each.proto.message}"))
+    raise Invalid("; ".join(violation.message for violation in violations), violations=violations)

@@ -1,0 +1,84 @@
+"""From a bearer token to a signed principal, remembered for some seconds.
+
+The door never makes a principal: usermgr does, and signs it. What the door keeps is keyed by the hash of the token,
+and forgotten at once when the session ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from ubmc.kit.bus import Bus
+from ubmc.kit.errors import Unauthenticated
+from ubmc.v1alpha1.session_pb import ExchangeTokenRequest, Principal
+from ubmc.v1alpha1.session_rpc import SessionService
+
+KEPT = 256
+MAX_TOKEN = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody who is logged in."""
+
+    signed: bytes
+    principal: Principal
+    token: str
+    until: float  # monotonic seconds
+
+
+class Identities:
+    """The tokens that were shown lately."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._known: OrderedDict[bytes, Identity] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[Identity]] = {}
+
+    async def identify(self, token: str, source: str) -> Identity:
+        """Whose token this is.
+
+        Raises:
+            Unauthenticated: nobody's.
+            Unavailable: usermgr is not running.
+        """
+        if not token or len(token) > MAX_TOKEN:
+            raise Unauthenticated("log in first: POST /api/v1alpha1/sessions:login")
+        key = hashlib.sha256(token.encode()).digest()
+        known = self._known.get(key)
+        if known is not None and known.until > time.monotonic():
+            return known
+        task = self._asking.get(key)
+        if task is None:
+            task = asyncio.create_task(self._ask(token, key, source))
+            self._asking[key] = task
+            task.add_done_callback(lambda _done: self._asking.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, token: str, key: bytes, source: str) -> Identity:
+        began = time.monotonic()
+        answer = await self._bus.ask(SessionService.ExchangeToken, ExchangeTokenRequest(token=token, source=source))
+        principal = self._bus.verifier.verify(answer.principal)
+        identity = Identity(answer.principal, principal, token, began + answer.keep_seconds)
+        self._known[key] = identity
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return identity
+
+    def forget_session(self, session: str) -> None:
+        """Forget whoever was identified by this session."""
+        for key, identity in tuple(self._known.items()):
+            if identity.principal.session == session:
+                del self._known[key]
+
+    def by_session(self, session: str) -> Identity | None:
+        """Whoever was identified by this session lately."""
+        return next((each for each in self._known.values() if each.principal.session == session), None)
+
+    def forget(self, identity: Identity) -> None:
+        """Forget one, so that it is asked anew."""
+        self._known.pop(hashlib.sha256(identity.token.encode()).digest(), None)

@@ -1,0 +1,66 @@
+"""Whole answers over ASGI: head and body one after the other, with the headers that every answer of ours has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from ubmc.kit.errors import UbmcError
+from ubmc.protocols.rest.encode import JSON, problem
+from ubmc.services.websrv.http.asgi import Scope, Send, TooLarge
+
+Header = tuple[bytes, bytes]
+
+# No answer of the API is a page: nothing may be loaded, framed, sniffed or kept because of it.
+COMMON: tuple[Header, ...] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=31536000"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+def headers_of(scope: Scope) -> Mapping[str, str]:
+    """The headers of a request; of one that comes twice the first counts."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    return headers
+
+
+def source_of(scope: Scope) -> str:
+    """The address of the peer of the connection."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+async def respond(send: Send, status: int, body: bytes, content_type: bytes, extra: Iterable[Header] = ()) -> None:
+    """Send a whole answer."""
+    headers = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        *COMMON,
+        *extra,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_error(send: Send, error: UbmcError, trace_id: str, extra: Iterable[Header] = ()) -> None:
+    """Send an error in its REST form."""
+    status, body = problem(error, trace_id)
+    if isinstance(error, TooLarge):
+        status = 413
+    more = [*extra]
+    if status == 401:
+        more.append((b"www-authenticate", b'Bearer realm="u-bmc"'))
+    await respond(send, status, body, JSON, more)
+
+
+async def respond_json(send: Send, status: int, content: Any) -> None:
+    """Send a JSON answer that is no message of the schema."""
+    await respond(send, status, orjson.dumps(content), JSON)

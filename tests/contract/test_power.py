@@ -1,0 +1,286 @@
+"""The contract of `ubmc.hw.power.port.Power`, which every power driver keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests.contract import power_sim
+from tests.contract.power_rig import Factory, Rig
+
+from ubmc.hw.power.port import Action, Level, News, Power, Sight
+from ubmc.kit.errors import Refused, UbmcError, Unavailable
+
+Run = Callable[[Callable[[Rig], Awaitable[None]]], None]
+
+
+def _factories() -> list[Factory]:
+    found: list[Factory] = list(power_sim.FACTORIES)
+    for kind in ("rig_qemu", "rig_linux"):
+        name = f"tests.contract.{kind}"
+        if importlib.util.find_spec(name) is not None:
+            found += importlib.import_module(name).FACTORIES
+    return found
+
+
+FACTORIES = _factories()
+LOSABLE = [factory for factory in FACTORIES if factory.can_lose]
+
+
+@pytest.fixture(params=FACTORIES, ids=lambda factory: factory.name)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+    factory: Factory = request.param
+    return lambda body: factory.run(body, tmp_path)
+
+
+@contextlib.asynccontextmanager
+async def opened(rig: Rig) -> AsyncIterator[Power]:
+    power = rig.driver()
+    for release in await power.open():
+        os.close(release.fd)
+    try:
+        yield power
+    finally:
+        await power.close()
+
+
+async def seen(rig: Rig, sights: AsyncIterator[Sight], wanted: Level | News) -> list[Sight]:
+    """What is seen up to and with `wanted`."""
+    found: list[Sight] = []
+    async with asyncio.timeout(rig.patience_seconds):
+        async for sight in sights:
+            found.append(sight)
+            if wanted in (sight.level, sight.news):
+                return found
+    raise AssertionError(f"the watch ended without {wanted}: {found}")
+
+
+async def until(rig: Rig, condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(rig.patience_seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def turn_on(rig: Rig, power: Power) -> AsyncIterator[Sight]:
+    sights = power.watch()
+    await seen(rig, sights, Level.OFF)
+    await power.do(Action.ON)
+    await seen(rig, sights, Level.ON)
+    return sights
+
+
+def test_open_changes_no_power(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            assert await anext(power.watch()) == Sight(Level.OFF)
+            assert not await rig.is_on()
+            assert await rig.asserted() == frozenset()
+
+    run(body)
+
+
+def test_first_sight_is_the_level_now_for_each_of_two_watchers(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            early = await turn_on(rig, power)
+            late = power.watch()
+            assert (await anext(late)).level is Level.ON
+            await power.do(Action.FORCE_OFF)
+            assert (await seen(rig, early, Level.OFF))[-1].level is Level.OFF
+            assert (await seen(rig, late, Level.OFF))[-1].level is Level.OFF
+
+    run(body)
+
+
+def test_on_then_forced_off(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = await turn_on(rig, power)
+            assert await rig.is_on()
+            assert await rig.asserted() == frozenset()
+            await power.do(Action.FORCE_OFF)
+            await seen(rig, sights, Level.OFF)
+            assert not await rig.is_on()
+            assert await rig.asserted() == frozenset()
+
+    run(body)
+
+
+def test_soft_off_is_the_guests_to_do(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = await turn_on(rig, power)
+            await rig.os_up()
+            await power.do(Action.SOFT_OFF)
+            await seen(rig, sights, Level.OFF)
+            assert not await rig.is_on()
+
+    run(body)
+
+
+def test_a_hung_host_stays_on_after_soft_off_and_goes_off_by_force(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = await turn_on(rig, power)
+            await rig.os_up()
+            await rig.hang()
+            await power.do(Action.SOFT_OFF)
+            await asyncio.sleep(rig.soft_off_seconds)
+            assert await rig.is_on()
+            await power.do(Action.FORCE_OFF)
+            await seen(rig, sights, Level.OFF)
+            assert not await rig.is_on()
+
+    run(body)
+
+
+def test_reset_leaves_the_power_on(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = await turn_on(rig, power)
+            await rig.os_up()
+            await power.do(Action.RESET)
+            assert await rig.is_on()
+            await rig.os_up()
+            assert (await anext(power.watch())).level is Level.ON
+            await power.do(Action.FORCE_OFF)
+            levels = {sight.level for sight in await seen(rig, sights, Level.OFF)}
+            assert Level.UNKNOWN not in levels
+
+    run(body)
+
+
+@pytest.mark.parametrize("action", [Action.SOFT_OFF, Action.RESET, Action.NMI])
+def test_refused_while_off(run: Run, action: Action) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            with pytest.raises(Refused, match="off"):
+                await power.do(action)
+            assert not await rig.is_on()
+
+    run(body)
+
+
+def test_on_is_refused_while_on_and_forced_off_is_nothing_while_off(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            await power.do(Action.FORCE_OFF)
+            assert not await rig.is_on()
+            await turn_on(rig, power)
+            with pytest.raises(Refused, match="on"):
+                await power.do(Action.ON)
+            assert await rig.is_on()
+
+    run(body)
+
+
+def test_the_guest_powers_itself_off(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = await turn_on(rig, power)
+            await rig.os_up()
+            await rig.guest_shutdown()
+            found = await seen(rig, sights, Level.OFF)
+            if News.GUEST_SHUTDOWN in rig.news:
+                assert News.GUEST_SHUTDOWN in {sight.news for sight in found}
+            assert not await rig.is_on()
+
+    run(body)
+
+
+def test_close_leaves_the_power_alone_and_the_next_driver_finds_it(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = await turn_on(rig, power)
+        async with asyncio.timeout(rig.patience_seconds):
+            assert {sight.level async for sight in sights} <= {Level.ON}
+        assert await rig.is_on()
+        async with opened(rig) as power:
+            assert await anext(power.watch()) == Sight(Level.ON)
+            assert await rig.is_on()
+
+    run(body)
+
+
+def test_a_cancelled_caller_leaves_no_line_active(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = power.watch()
+            await seen(rig, sights, Level.OFF)
+            caller = asyncio.create_task(power.do(Action.ON))
+            await asyncio.sleep(0.01)
+            caller.cancel()
+            await asyncio.wait([caller])
+
+            async def released() -> bool:
+                return not await rig.asserted()
+
+            await until(rig, released)
+
+    run(body)
+
+
+def test_actions_at_once_are_serialised(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = await turn_on(rig, power)
+            await rig.os_up()
+            await rig.hang()
+            both = await asyncio.gather(
+                power.do(Action.SOFT_OFF),
+                power.do(Action.FORCE_OFF),
+                power.do(Action.FORCE_OFF),
+                return_exceptions=True,
+            )
+            # A soft shutdown may come too late and be refused; forced ones always work.
+            assert (both[1], both[2]) == (None, None)
+            await seen(rig, sights, Level.OFF)
+            assert not await rig.is_on()
+            assert await rig.asserted() == frozenset()
+
+    run(body)
+
+
+@pytest.mark.parametrize("run", LOSABLE, ids=lambda factory: factory.name, indirect=True)
+def test_unreachable_is_unknown_until_it_is_back(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            sights = await turn_on(rig, power)
+            await rig.lose()
+            await seen(rig, sights, Level.UNKNOWN)
+            with pytest.raises((Unavailable, Refused)):
+                await power.do(Action.RESET)
+            await rig.find()
+            await seen(rig, sights, Level.ON)
+            assert await rig.is_on()
+            await power.do(Action.FORCE_OFF)
+            await seen(rig, sights, Level.OFF)
+
+    run(body)
+
+
+def test_closed_drivers_do_nothing(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            pass
+        with pytest.raises(UbmcError):
+            await power.do(Action.ON)
+        assert not await rig.is_on()
+
+    run(body)
+
+
+def test_mains_epoch_is_the_same_for_the_next_driver(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            before = await power.mains_epoch()
+        async with opened(rig) as power:
+            assert await power.mains_epoch() == before
+
+    run(body)

@@ -1,0 +1,195 @@
+"""usermgr on a real bus, for its tests: a door, somebody who takes the news, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import orjson
+from protobuf import Message
+from tests.harness.bus import BusWorld
+
+from ubmc.kit.bus import Bus
+from ubmc.kit.call import Call
+from ubmc.kit.database import Database
+from ubmc.kit.keys import PrincipalVerifier
+from ubmc.kit.service import Service, on
+from ubmc.kit.tracing import Trace
+from ubmc.rpc import Req, Res, Unary
+from ubmc.services.ipc.permissions import EVENTS_STREAM, ProcessSpec
+from ubmc.services.usermgr.roles import READ_ONLY
+from ubmc.services.usermgr.service import UserManager
+from ubmc.services.usermgr.sessions import SessionOptions
+from ubmc.v1alpha1.session_pb import (
+    ExchangeTokenRequest,
+    ExchangeTokenResponse,
+    LoginAttempt,
+    LoginRequest,
+    LoginResponse,
+    Principal,
+    SessionEnd,
+)
+from ubmc.v1alpha1.session_rpc import SessionService
+from ubmc.v1alpha1.user_pb import (
+    CreateUserRequest,
+    User,
+    UserChange,
+)
+from ubmc.v1alpha1.user_rpc import UserService
+
+T = TypeVar("T", bound=Message[Any])
+
+FIRST = "first password"
+SOURCE = "192.0.2.7"
+WRONG = "wrong user name or password"
+
+
+class Door(Service):
+    """A door may ask who a token is."""
+
+    name = "websrv"
+    calls = (SessionService.ExchangeToken,)
+
+
+class Keeper(Service):
+    """Takes all news, as the event log does."""
+
+    name = "eventlog"
+    keeps_log = True
+
+    def __init__(self) -> None:
+        self.news: list[Message[Any]] = []
+        self._arrived = asyncio.Condition()
+
+    async def setup(self) -> None:
+        config = {"name": EVENTS_STREAM, "subjects": ["event.>"], "storage": "memory", "max_bytes": 1 << 20}
+        call = Call(time.monotonic() + 5, Trace.new())
+        subject = f"$JS.API.STREAM.CREATE.{EVENTS_STREAM}"
+        answer = orjson.loads(await self.bus.request(subject, orjson.dumps(config), call, "the stream"))
+        assert "error" not in answer, answer
+
+    async def _keep(self, news: Message[Any]) -> None:
+        async with self._arrived:
+            self.news.append(news)
+            self._arrived.notify_all()
+
+    @on(UserChange)
+    async def user_change(self, news: UserChange) -> None:
+        await self._keep(news)
+
+    @on(SessionEnd)
+    async def session_end(self, news: SessionEnd) -> None:
+        await self._keep(news)
+
+    @on(LoginAttempt)
+    async def login_attempt(self, news: LoginAttempt) -> None:
+        await self._keep(news)
+
+    def of(self, kind: type[T]) -> list[T]:
+        return [news for news in self.news if isinstance(news, kind)]
+
+    async def until(self, kind: type[T], condition: Callable[[T], bool]) -> T:
+        async with asyncio.timeout(10), self._arrived:
+            while not (found := [news for news in self.of(kind) if condition(news)]):
+                await self._arrived.wait()
+            return found[-1]
+
+
+MANAGERS = ProcessSpec("managers", (UserManager, Keeper))
+WEBSRV = ProcessSpec("websrv", (Door,), door=True)
+
+
+class House:
+    """A bus, a door and usermgr, which can be stopped and started again."""
+
+    def __init__(self, world: BusWorld, options: SessionOptions) -> None:
+        self.world = world
+        self.options = options
+        self.database = Database(world.state / "precious.db")
+        self.keeper = Keeper()
+        self.announced: list[tuple[str, str]] = []
+        self.given: str | None = FIRST
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        self.managers = await self.world.place("managers", self.keeper)
+        self.door: Bus = await self.world.place("websrv", Door())
+        await self.start()
+
+    async def start(self) -> None:
+        self.database.open()
+        users = UserManager(
+            self.database,
+            self.world.signer,
+            first_password=lambda: self.given,
+            announce=self.announce,
+            options=self.options,
+        )
+        self._task = await self.world.run(self.managers, users)
+
+    def announce(self, name: str, password: str) -> None:
+        with contextlib.closing(sqlite3.connect(self.database.path)) as other:  # it is on disk before it is told
+            assert other.execute("SELECT unclaimed FROM usermgr_users WHERE name = ?", (name,)).fetchone() == (1,)
+        self.announced.append((name, password))
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.database.close()
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    def public(self) -> Call:
+        return Call(time.monotonic() + 5, Trace.new(), source=SOURCE)
+
+    async def login(self, user: str, password: str = FIRST) -> LoginResponse:
+        return await self.door.forward(SessionService.Login, LoginRequest(user=user, password=password), self.public())
+
+    async def exchange(self, token: str) -> ExchangeTokenResponse:
+        return await self.door.ask(SessionService.ExchangeToken, ExchangeTokenRequest(token=token, source=SOURCE))
+
+    async def principal(self, token: str) -> Principal:
+        verifier = PrincipalVerifier(time.monotonic)
+        verifier.trust([self.world.signer.public])
+        return verifier.verify((await self.exchange(token)).principal)
+
+    async def call(self, token: str) -> Call:
+        signed = (await self.exchange(token)).principal
+        return Call(time.monotonic() + 5, Trace.new(), source=SOURCE, signed=signed)
+
+    async def ask(self, token: str, what: Unary[Req, Res], request: Req) -> Res:
+        return await self.door.forward(what, request, await self.call(token))
+
+    async def admin(self) -> str:
+        return (await self.login("admin")).token
+
+    async def create(self, token: str, name: str, role: str = READ_ONLY, *, enabled: bool = True) -> User:
+        user = User(name=name, role=role, enabled=enabled)
+        answer = await self.ask(
+            token, UserService.CreateUser, CreateUserRequest(user=user, password=f"{name} password")
+        )
+        assert answer.user is not None
+        return answer.user
+
+    async def member(self, token: str, name: str, role: str = READ_ONLY) -> str:
+        await self.create(token, name, role)
+        return (await self.login(name, f"{name} password")).token
+
+
+@contextlib.asynccontextmanager
+async def house(options: SessionOptions | None = None, given: str | None = FIRST) -> AsyncIterator[House]:
+    async with BusWorld(MANAGERS, WEBSRV) as world:
+        made = House(world, options or SessionOptions())
+        made.given = given
+        try:
+            await made.open()
+            yield made
+        finally:
+            await made.stop()
