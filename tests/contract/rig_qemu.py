@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from power_qemu import BINARY, PATIENCE, QemuBench, machine
-from power_rig import Factory, Rig
+from tests.contract.power_qemu import BINARY, PATIENCE, QemuBench, machine
+from tests.contract.power_rig import Factory, Rig
 
 from ubmc.hw.power.port import Level, News, Power
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from power_qemu import BINARY, PATIENCE, QemuBench, needs_qemu, qemu_power, until
+from tests.contract.power_qemu import BINARY, PATIENCE, QemuBench, needs_qemu, qemu_power, until
 
 from ubmc.hw.power.port import Action, Level, News, Sight
 from ubmc.hw.qemu import process

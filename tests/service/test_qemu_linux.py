@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from qemu_guest import READY, Guest, prepare
+from tests.service.qemu_guest import READY, Guest, prepare
 
 from ubmc.hw.power.port import Action, Level, News, Sight
 from ubmc.hw.qemu import process

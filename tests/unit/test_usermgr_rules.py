@@ -77,6 +77,14 @@ def test_a_given_first_password_is_final() -> None:
     assert rules.first(state, "h2", 6.0, given=True).empty
 
 
+def test_a_password_given_later_replaces_the_random_one() -> None:
+    state = State()
+    state.apply(rules.first(state, "h1", 5.0, given=False))
+    state.apply(rules.first(state, "h2", 6.0, given=True))
+    assert state.accounts["admin"] == Account("admin", ADMINISTRATOR, True, False, False, "h2", 5.0, 6.0)
+    assert rules.first(state, "h3", 7.0, given=False).empty
+
+
 def test_the_first_login_claims_the_account() -> None:
     state = State()
     state.apply(rules.first(state, "h1", 5.0, given=False))

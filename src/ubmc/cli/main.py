@@ -27,7 +27,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "run": ("run:run", "Start the BMC of a board."),
         "machine": ("run:machine", "The machine that runs on after the BMC: end it."),
-        "machine": ("run:machine", "The machine that runs on when the BMC has ended."),
         "login": ("login:login", "Log in to a BMC and store the session."),
         "logout": ("login:logout", "End the stored session."),
         "whoami": ("login:whoami", "Show who is logged in, and what they may do."),

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class Serving:
     """What one service has on the bus."""
 
     handlers: list[Handler]
-    subscriptions: list[Subscription] = field(default_factory=list)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
     subscribed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -71,6 +71,7 @@ class Answerer:
         self._writers: dict[str, StreamWriter] = {}
         self._keys: OrderedDict[tuple[str, str, str], Answered] = OrderedDict()
         self._control: Subscription | None = None
+        self._subscribing = asyncio.Lock()
 
     # --- subscriptions ------------------------------------------------------------------------------------------
 
@@ -93,29 +94,30 @@ class Answerer:
                 await self._subscribe(serving)
 
     async def _subscribe(self, serving: Serving) -> None:
-        subscribe = self._bus.link.subscribe
-        if not serving.subscriptions:
-            for handler in serving.handlers:
-                if isinstance(handler.what, type):
-                    wanted = subjects.event(handler.what)
-                    serving.subscriptions.append(await subscribe(wanted, self._follower(handler)))
-                    continue
-                method = self._schema.method(handler.what)
-                places = [subjects.peer(handler.what)]
-                if not method.internal:
-                    places.append(subjects.rpc(handler.what))
-                queue = "" if method.everywhere else _QUEUE
-                for place in places:
-                    answer = self._responder(handler, method, trusted=place.startswith("peer."))
-                    serving.subscriptions.append(await subscribe(place, answer, queue))
-        await self._bus.link.flush()
-        serving.subscribed.set()
+        async with self._subscribing:  # the first connection and a service that begins may come at the same time
+            for place, answer, queue in self._places(serving):
+                if place not in serving.subscriptions:
+                    serving.subscriptions[place] = await self._bus.link.subscribe(place, answer, queue)
+            await self._bus.link.flush()
+            serving.subscribed.set()
+
+    def _places(self, serving: Serving) -> Iterator[tuple[str, Any, str]]:
+        """Where a service listens: subject, callback, queue group."""
+        for handler in serving.handlers:
+            if isinstance(handler.what, type):
+                yield subjects.event(handler.what), self._follower(handler), ""
+                continue
+            method = self._schema.method(handler.what)
+            queue = "" if method.everywhere else _QUEUE
+            yield subjects.peer(handler.what), self._responder(handler, method, trusted=True), queue
+            if not method.internal:
+                yield subjects.rpc(handler.what), self._responder(handler, method, trusted=False), queue
 
     async def withdraw(self, service: object) -> None:
         """Stop answering for a service."""
         serving = self._serving.pop(service, None)
         if serving is not None:
-            for subscription in serving.subscriptions:
+            for subscription in serving.subscriptions.values():
                 await self._bus.link.unsubscribe(subscription)
 
     async def close(self) -> None:

@@ -78,6 +78,10 @@ class Bus:
         while True:
             with contextlib.suppress(Unavailable):
                 await self.link.subscribe(f"{self._inbox}.*", self._arrived)
+                break
+            await self.link.connected.wait()
+        while True:
+            with contextlib.suppress(Unavailable):
                 await self.answerer.subscribe()
                 return
             await self.link.connected.wait()

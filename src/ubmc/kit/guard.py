@@ -78,8 +78,11 @@ class Guard:
             raise Unavailable("the guardian answers something else")
 
     def keep(self, name: str, how: str, descriptor: int) -> None:
-        """Hand over a line; the descriptor is ours from now on."""
+        """Hand over a line; the descriptor is ours from now on. A line of the same name takes the place of the old one."""
         kept = Kept(name, how, descriptor)
+        for old in [each for each in self._kept if each.name == name]:
+            self._kept.remove(old)
+            os.close(old.descriptor)
         self._kept.append(kept)
         self._send(kept)
 

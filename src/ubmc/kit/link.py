@@ -138,15 +138,19 @@ class Link:
             raise Unavailable("the bus is away") from error
 
     async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]], queue: str = "") -> Subscription:
-        """Subscribe; when this returns the server knows.
+        """Subscribe; when this returns the server knows, unless the bus went away: then it is told when it comes back.
 
         Raises:
-            Unavailable: the bus is away; the subscription will be made when it comes back all the same.
+            Unavailable: there has been no connection yet, or it was closed.
         """
-        subscription = await self._client.subscribe(
-            subject, queue=queue, cb=callback, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
-        )
-        await self.flush()
+        try:
+            subscription = await self._client.subscribe(
+                subject, queue=queue, cb=callback, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
+            )
+        except (nats.errors.Error, OSError) as error:
+            raise Unavailable("the bus is away") from error
+        with contextlib.suppress(Unavailable):
+            await self.flush()
         return subscription
 
     async def flush(self) -> None:

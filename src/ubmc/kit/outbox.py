@@ -18,6 +18,7 @@ from ubmc.kit.metrics import Metrics
 log = logging.getLogger("ubmc.events")
 
 CAPACITY = 512
+LARGEST = 64 * 1024
 RETRY_SECONDS = 0.2
 
 Store = Callable[[str, bytes, str], Awaitable[None]]
@@ -47,13 +48,18 @@ class Outbox:
 
     def put(self, subject: str, data: bytes, ulid: str) -> asyncio.Future[None]:
         """Take an event; the future is done when it is stored, or cancelled when it was dropped."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(data) > LARGEST:  # the bus would refuse it for ever, and everything behind it would wait
+            log.error("an event is dropped: it is too large", extra={"subject": subject, "bytes": len(data)})
+            self._metrics.events_lost.inc()
+            stored.cancel()
+            return stored
         if len(self._items) >= CAPACITY:
             self._items.popleft().stored.cancel()
             self._metrics.events_lost.inc()
             self._lost += 1
             if self._lost == 1:
                 log.error("events are lost: the bus has been away for too long")
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._items.append(Item(subject, data, ulid, stored))
         self._arrived.set()
         self._idle.clear()

@@ -83,7 +83,11 @@ class Power(Protocol):
         """The level now, then every change and all news. When the hardware goes away it yields `UNKNOWN` and goes on."""
 
     async def mains_epoch(self) -> str | None:
-        """A text that changes exactly when mains was lost and came back; None where that cannot be proven."""
+        """What is known of mains, as a text that is compared with an earlier one; None where nothing can be proven.
+
+        `INSTANCE:CYCLES` (mains was lost and came back exactly if INSTANCE is equal and CYCLES rose), or a boot id
+        without a colon (mains was lost if it differs). A `!` at the end: mains is away right now.
+        """
 
     async def close(self) -> None:
         """Give everything back. Never changes the power of the machine."""

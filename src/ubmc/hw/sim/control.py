@@ -53,7 +53,7 @@ class Control:
         await self._ask({"do": "end"})
 
     async def mains_epoch(self) -> str | None:
-        """`INSTANCE:CYCLES`; None while the machine does not answer.
+        """`INSTANCE:CYCLES`, with `!` behind it while mains is away; None while the machine does not answer.
 
         Mains came back exactly if INSTANCE is the same and CYCLES is higher. A new instance is a new machine, about
         whose mains nothing is proven.
@@ -62,7 +62,8 @@ class Control:
             state = await self.state()
         except Unavailable:
             return None
-        return f"{state['instance']}:{state['mains_cycles']}"
+        away = "" if state["mains"] else "!"
+        return f"{state['instance']}:{state['mains_cycles']}{away}"
 
     async def watch(self) -> AsyncGenerator[dict[str, Any] | Change, None]:
         """The state now (as a dict), then every change. Raises `Unavailable` when the machine goes away."""

@@ -120,6 +120,9 @@ class Guardian:
             owner.channel.send(guard.FREE)
         elif message.kind == guard.KEEP and message.descriptors:
             release = Release(str(message.fields["name"]), How(message.fields["how"]), message.descriptors[0])
+            for old in [line for line in owner.lines if line.name == release.name]:  # its hardware was replaced
+                owner.lines.remove(old)
+                os.close(old.fd)
             owner.lines.append(release)
         elif message.kind == guard.LEAVE:
             self._close_lines(owner)

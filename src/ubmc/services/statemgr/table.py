@@ -133,11 +133,8 @@ class Table(Generic[P, R]):
 
     def target(self, phase: P, step: Step[P], level: PowerLevel) -> P:
         """The phase to which a step leads from `phase` while the level is this."""
-        if step.to is HERE:
-            return phase
-        if step.to is AS_SEEN:
-            return self.as_seen[level]
-        assert not isinstance(step.to, Where)
+        if isinstance(step.to, Where):
+            return phase if step.to is HERE else self.as_seen[level]
         return step.to
 
     def steps(self, phase: P) -> Iterator[tuple[R | Fact, Step[P]]]:

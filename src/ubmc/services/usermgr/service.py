@@ -299,7 +299,7 @@ class UserManager(Service):
         account = Account(
             name=user.name,
             role=user.role,
-            enabled=user.enabled,
+            enabled=user.enabled or not user.has_field("enabled"),
             must_change=user.must_change_password,
             unclaimed=False,
             password="",

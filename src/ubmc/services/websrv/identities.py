@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 from ubmc.kit.bus import Bus
@@ -38,6 +38,7 @@ class Identities:
         self._bus = bus
         self._known: OrderedDict[bytes, Identity] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Identity]] = {}
+        self._ended: deque[str] = deque(maxlen=KEPT)
 
     async def identify(self, token: str, source: str) -> Identity:
         """Whose token this is.
@@ -63,6 +64,8 @@ class Identities:
         began = time.monotonic()
         answer = await self._bus.ask(SessionService.ExchangeToken, ExchangeTokenRequest(token=token, source=source))
         principal = self._bus.verifier.verify(answer.principal)
+        if principal.session in self._ended:  # it ended while we asked
+            raise Unauthenticated("the session has ended; log in again")
         identity = Identity(answer.principal, principal, token, began + answer.keep_seconds)
         self._known[key] = identity
         while len(self._known) > KEPT:
@@ -71,6 +74,7 @@ class Identities:
 
     def forget_session(self, session: str) -> None:
         """Forget whoever was identified by this session."""
+        self._ended.append(session)
         for key, identity in tuple(self._known.items()):
             if identity.principal.session == session:
                 del self._known[key]

@@ -1,0 +1,89 @@
+# u-bmc. `make help` lists the targets. It needs GNU make and Python 3.11 or later; all else is installed into .venv.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# The first Python of these that starts and is new enough; `make PYTHON=/path/to/python3` chooses another one.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c '$(NEW_ENOUGH)' 2> /dev/null && echo $$python && break; done)
+
+# Two stamps, because `make run` needs less than `make test`. Both name the checkout: an environment holds absolute
+# paths, so that of a checkout which was moved is thrown away.
+WHERE := $(shell printf '%s' '$(CURDIR)' | cksum | cut -d ' ' -f 1)
+RUN := $(VENV)/.stamp-run-$(WHERE)
+DEV := $(VENV)/.stamp-dev-$(WHERE)
+$(if $(filter-out $(RUN) $(DEV),$(wildcard $(VENV)/.stamp-*)), \
+	$(shell rm -rf $(VENV)))
+
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+.PHONY: help setup run check test soak bench schema docs lock fmt wheel clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z ]*\):.*## \(.*\)/\1@\2/p' Makefile | while IFS=@ read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'u-bmc needs Python 3.11 or later; name it: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo '$(PYTHON) does not start, or is older than 3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+		echo '$(PYTHON) lacks the modules venv and ensurepip; on Debian: apt install python3-venv' >&2; exit 1; }
+	@echo 'Making $(VENV) with $(PYTHON) ...'
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(RUN): requirements/run.txt pyproject.toml $(BIN)/python
+	@echo 'Installing what the program needs ...'
+	@$(PIP) install --require-hashes --requirement requirements/run.txt
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUN)
+	@echo 'Installing what its tests need ...'
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+setup: $(DEV) ## make .venv with all that the program and its tests need
+
+run: $(RUN) ## start the simulated board; more by ARGS='--board qemu'
+	@$(BIN)/ubmc run $(ARGS)
+
+check: setup ## format, lint, types, imports, schema, generated files, unit tests; before every commit
+	@$(BIN)/python tools/check.py $(STEPS)
+
+test: check ## check, and every other test; says what it skipped
+	@$(BIN)/python -m pytest tests --ignore tests/unit $(ARGS)
+
+soak: setup ## the long form: thousands of kills, millions of inputs
+	@UBMC_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 0 tests $(ARGS)
+
+bench: setup ## measure, beside references in the same run
+	@$(BIN)/python -m bench $(ARGS)
+
+schema docs: setup ## generate modules and documents from the schema and the code
+	@$(BIN)/python tools/generate.py
+
+# The versions that are locked stay where they still fit; `make lock UPGRADE=1` takes the newest.
+$(BIN)/uv: | $(BIN)/python
+	@$(PIP) install uv
+
+lock: $(BIN)/uv ## write requirements/ from pyproject.toml
+	@$(LOCK) --group build --output-file requirements/run.txt
+	@$(LOCK) --group dev --extra otlp --constraint requirements/run.txt --output-file requirements/dev.txt
+
+fmt: setup ## format, and repair what the linter can
+	@$(BIN)/ruff check --fix --quiet || true
+	@$(BIN)/ruff format --quiet
+
+wheel: setup ## build dist/*.whl, which runs without this checkout
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
+
+clean: ## remove .venv and all that was built
+	@rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

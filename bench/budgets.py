@@ -1,0 +1,77 @@
+"""The budgets of the design (section 13) as data, and their verdicts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.figures import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A bound of one figure, of its value or of its ratio to the reference."""
+
+    figure: str
+    what: Literal["value", "ratio"]
+    bound: float
+    at_least: bool = False
+    """The figure must reach the bound; otherwise it must not exceed it."""
+
+    def seen(self, figure: Figure) -> float | None:
+        """The number that counts."""
+        return figure.value if self.what == "value" else figure.ratio
+
+    def met(self, figure: Figure) -> bool:
+        """Whether the figure keeps the budget; one without the reference it needs does not."""
+        seen = self.seen(figure)
+        if seen is None:
+            return False
+        return seen >= self.bound if self.at_least else seen <= self.bound
+
+
+BUDGETS = (
+    Budget("start, first answer", "value", 2.5),
+    Budget("idle memory, whole tree", "value", 150.0),
+    Budget("REST GET, 16 connections, rate", "ratio", 0.30, at_least=True),
+    Budget("REST GET, 16 connections, p99", "value", 20.0),
+    Budget("bus round trip, 1 in flight, p50", "ratio", 1.4),
+    Budget("bus round trip, 16 in flight, p50", "ratio", 1.4),
+    Budget("event to watcher, p99", "value", 150.0),
+)
+"""Seconds, MiB, ratios and milliseconds, on a development machine with two cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A budget beside what was measured."""
+
+    budget: Budget
+    seen: float | None
+    met: bool | None
+    """None if it was not measured in this run."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For the results file."""
+        return {
+            "figure": self.budget.figure,
+            "of": self.budget.what,
+            "bound": self.budget.bound,
+            "at_least": self.budget.at_least,
+            "seen": self.seen,
+            "met": self.met,
+        }
+
+
+def judge(figures: Iterable[Figure], budgets: Iterable[Budget] = BUDGETS) -> list[Verdict]:
+    """The verdict on every budget."""
+    by_name: Mapping[str, Figure] = {figure.name: figure for figure in figures}
+    verdicts = []
+    for budget in budgets:
+        figure = by_name.get(budget.figure)
+        if figure is None:
+            verdicts.append(Verdict(budget, None, None))
+        else:
+            verdicts.append(Verdict(budget, budget.seen(figure), budget.met(figure)))
+    return verdicts

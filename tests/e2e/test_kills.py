@@ -1,0 +1,218 @@
+"""kill -9 of any process of the tree at random moments, while somebody works with the board.
+
+After every kill the state shown equals the hardware's, nothing acknowledged is lost, calls fail fast and never hang, and
+the virtual machine runs on undisturbed. 50 kills in all here, 1,000 in `make soak` (UBMC_KILLS).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.harness.program import Program, until
+from tests.harness.truth import Plant, SecondQmp
+
+pytestmark = pytest.mark.e2e
+
+KILLS = int(os.environ.get("UBMC_KILLS", "50"))
+VICTIMS = ("operator", "guardian", "nats-server", "safety", "managers", "websrv")
+LONGEST_CALL_SECONDS = 11.0
+BACK_SECONDS = 45.0
+
+
+class Work:
+    """Somebody who powers the host, makes accounts and reads the log all the time, and remembers what was acknowledged."""
+
+    def __init__(self, program: Program, actions: tuple[str, ...]) -> None:
+        self._program = program
+        self._actions = actions
+        self._random = random.Random(7)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.users: set[str] = set()
+        self.events: dict[str, str] = {}
+        self.slowest = 0.0
+        self.answers: dict[int, int] = {}
+        self._count = 0
+
+    def __enter__(self) -> Work:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                self._once()
+            except (httpx.HTTPError, AssertionError, KeyError, ValueError):
+                time.sleep(0.02)
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def _once(self) -> None:
+        self._count += 1
+        if self._count % 5 == 0:
+            name = f"user{self._count}"
+            body = {"user": {"name": name, "role": "ReadOnly", "enabled": True}, "password": "long enough for all"}
+            answer = self._program.request("POST", "/api/v1alpha1/users", body)
+            if answer.status_code == 200:
+                self.users.add(name)
+        elif self._count % 3 == 0:
+            answer = self._program.request("GET", "/api/v1alpha1/events?pageSize=50&newestFirst=true")
+            if answer.status_code == 200:
+                self.events.update({event["id"]: event["ulid"] for event in answer.json()["events"]})
+        else:
+            answer = self._program.power(self._random.choice(self._actions))
+        self.answers[answer.status_code] = self.answers.get(answer.status_code, 0) + 1
+        assert answer.status_code != 500, answer.text
+
+
+def kill(program: Program, victim: str) -> None:
+    """Kill one process; an operator that was killed is started again, as systemd would."""
+    if victim == "operator":
+        listen = program.url.removeprefix("https://")
+        children = program.processes()
+        program.kill()
+        ended = time.monotonic()
+        until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and _alive(pid) for pid in children.values()), 3)
+        assert time.monotonic() - ended < 2.0
+        program.start(listen=listen)
+        return
+    pid = program.processes().get(victim)
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def settled(program: Program, truth: Callable[[], bool]) -> bool:
+    """Whether the state shown is a settled one and equal to the hardware's."""
+    try:
+        answer = program.request("GET", "/api/v1alpha1/hosts/host.0")
+    except httpx.HTTPError:
+        return False
+    if answer.status_code != 200:
+        return False
+    state = answer.json()["host"]["state"]
+    return state in ("HOST_STATE_ON", "HOST_STATE_OFF") and (state == "HOST_STATE_ON") == truth()
+
+
+def check_nothing_lost(program: Program, work: Work) -> None:
+    def users() -> set[str]:
+        page = program.get("/api/v1alpha1/users?pageSize=1000")
+        return {user["name"] for user in page["users"]}
+
+    assert work.users <= users()
+    kept = {event["id"]: event["ulid"] for event in program.events()}
+    lost = {number: ulid for number, ulid in work.events.items() if kept.get(number) != ulid}
+    assert not lost
+
+
+def test_kills_on_the_simulated_board(tmp_path: Path) -> None:
+    chance = random.Random(20261122)
+    with Program(tmp_path / "state") as program:
+        program.login()
+        plant = Plant(program.state)
+        with Work(program, ("ON", "GRACEFUL_OFF", "FORCE_OFF", "FORCE_RESTART")) as work:
+            for count in range(max(1, KILLS * 3 // 5)):
+                victim = VICTIMS[count % len(VICTIMS)] if count < len(VICTIMS) else chance.choice(VICTIMS)
+                time.sleep(chance.random() * 0.6)
+                kill(program, victim)
+                until(lambda: settled(program, plant.on), BACK_SECONDS, f"after kill {count} of {victim}")
+        until(lambda: settled(program, plant.on), BACK_SECONDS)
+        for line in ("power-button-0", "reset-button-0", "nmi-button-0"):
+            assert not plant.line(line)
+        check_nothing_lost(program, work)
+        assert work.users
+        assert work.events
+        assert work.slowest < LONGEST_CALL_SECONDS
+        assert 500 not in work.answers
+
+
+@pytest.mark.qemu
+def test_kills_leave_the_virtual_machine_alone(tmp_path: Path) -> None:
+    from tests.harness.qemu_board import qemu_board
+
+    chance = random.Random(4711)
+    with Program(tmp_path / "state", board=str(qemu_board(tmp_path))) as program:
+        program.login()
+        assert program.power("ON").status_code == 200
+        program.wait_state("ON", 40)
+        qmp = SecondQmp(program.state)
+        try:
+            with Work(program, ("ON",)) as work:  # refused each time: the machine is on
+                for count in range(max(1, KILLS * 2 // 5)):
+                    victim = chance.choice(VICTIMS)
+                    time.sleep(chance.random() * 0.4)
+                    kill(program, victim)
+                    until(lambda: settled(program, lambda: qmp.status() == "running"), BACK_SECONDS, f"kill of {victim}")
+            check_nothing_lost(program, work)
+            assert qmp.status() == "running"
+            disturbing = {"RESET", "SHUTDOWN", "STOP", "POWERDOWN"}
+            assert not [event for event in qmp.events if event["event"] in disturbing]
+        finally:
+            qmp.close()
+
+
+def test_calls_fail_fast_while_the_bus_is_away(tmp_path: Path) -> None:
+    with Program(tmp_path / "state") as program:
+        program.login()
+        plant = Plant(program.state)
+        for _ in range(5):
+            os.kill(program.processes()["nats-server"], signal.SIGKILL)
+            began = time.monotonic()
+            statuses = []
+            while time.monotonic() - began < 5.0:
+                call = time.monotonic()
+                statuses.append(program.power("ON").status_code)
+                assert time.monotonic() - call < 2.0
+                if statuses[-1] in (200, 409):
+                    break
+            assert set(statuses[:-1]) <= {503}
+            program.wait_state("ON")
+            assert plant.on()
+            assert program.power("FORCE_OFF").status_code == 200
+            program.wait_state("OFF")
+
+
+def test_killed_in_the_middle_of_a_press_the_line_goes_inactive(tmp_path: Path) -> None:
+    with Program(tmp_path / "state") as program:
+        program.login()
+        plant = Plant(program.state)
+        assert program.power("ON").status_code == 200
+        program.wait_state("ON")
+        for number in (signal.SIGKILL, signal.SIGSTOP):
+            safety = until(lambda: program.processes().get("safety"), 30)
+            until(lambda: settled(program, plant.on), 30)
+            if not plant.on():
+                assert program.power("ON").status_code == 200
+                program.wait_state("ON")
+            plant.control(do="fault", name="hang-hard", on=True)  # so that the button is held for its whole time
+            assert program.power("FORCE_OFF").status_code == 200
+            until(lambda: plant.line("power-button-0"), 5, "the button is held")
+            os.kill(safety, number)
+            killed = time.monotonic()
+            until(lambda: not plant.line("power-button-0"), 3, "the button is released")
+            assert time.monotonic() - killed < 1.0
+            plant.control(do="fault", name="hang-hard", on=False)
+            if number is signal.SIGSTOP:
+                os.kill(safety, signal.SIGCONT)
+            time.sleep(5.0)  # longer than a press that would cut the power: it must still be on
+            if number is signal.SIGKILL:
+                assert plant.on()

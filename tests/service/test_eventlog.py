@@ -1,0 +1,417 @@
+"""The event log on a real nats-server: whatever dies, nothing acknowledged is lost or doubled; it lists and watches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.harness.bus import BusWorld
+from ulid import ULID
+
+from ubmc.kit.bus import Bus
+from ubmc.kit.database import Database
+from ubmc.kit.errors import Denied, Invalid, NotFound
+from ubmc.kit.service import Service
+from ubmc.services.eventlog import stream
+from ubmc.services.eventlog.service import EventLog, Options
+from ubmc.services.ipc import permissions
+from ubmc.services.ipc.permissions import ProcessSpec
+from ubmc.v1alpha1.event_kind_pb import Severity
+from ubmc.v1alpha1.event_pb import (
+    Event,
+    EventEnvelope,
+    EventFilter,
+    GetEventRequest,
+    ListEventsRequest,
+    ListEventsResponse,
+    WatchEventsRequest,
+    WatchEventsResponse,
+)
+from ubmc.v1alpha1.event_rpc import EventService
+from ubmc.v1alpha1.host_pb import HostNews, HostState, HostStateChange
+
+NEWS = "event.host.host-0.host_news"
+
+
+class Teller(Service):
+    """Tells news from a process of its own."""
+
+    name = "statemgr"
+    tells = (HostNews, HostStateChange)
+
+
+PROCESSES = (
+    ProcessSpec("managers", (EventLog,)),
+    ProcessSpec("safety", (Teller,)),
+    ProcessSpec("websrv", (), door=True),
+)
+
+
+@dataclass
+class World:
+    """An event log that can be dropped and started anew, a teller, and a door."""
+
+    bus: BusWorld
+    database: Database
+    managers: Bus
+    teller: Bus
+    door: Bus
+    options: Options
+    running: asyncio.Task[None] | None = None
+
+    async def start_log(self) -> None:
+        log = EventLog(self.database, self.bus.schema, self.options)
+        self.running = await self.bus.run(self.managers, log)
+
+    async def drop_log(self) -> None:
+        assert self.running is not None
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+
+    def tell(self, text: str, component: str = "host.0") -> asyncio.Future[None]:
+        return self.teller.tell(component, HostNews(name=component, what=text))
+
+    def kill_server(self) -> None:
+        os.kill(self.bus.server.pid or 0, signal.SIGKILL)
+        self.bus.server.reap()
+
+    async def page(self, request: ListEventsRequest | None = None) -> ListEventsResponse:
+        return await self.door.forward(
+            EventService.ListEvents, request or ListEventsRequest(), self.bus.call("olga", "ReadOnly")
+        )
+
+    async def everything(self) -> list[Event]:
+        events: list[Event] = []
+        token = ""
+        while True:
+            page = await self.page(ListEventsRequest(page_size=1000, page_token=token))
+            events += page.events
+            token = page.next_page_token
+            if not token:
+                return events
+
+    async def until(self, enough: Callable[[list[Event]], bool], seconds: float = 20) -> list[Event]:
+        async with asyncio.timeout(seconds):
+            while not enough(events := await self.everything()):
+                await asyncio.sleep(0.02)
+        return events
+
+    def watch(self, cursor: str = "", wanted: EventFilter | None = None) -> AsyncGenerator[WatchEventsResponse, None]:
+        request = WatchEventsRequest(cursor=cursor, filter=wanted)
+        return self.door.watch(EventService.WatchEvents, request, self.bus.call("olga", "ReadOnly"))
+
+
+@contextlib.asynccontextmanager
+async def world(path: Path, options: Options | None = None, *, log: bool = True) -> AsyncIterator[World]:
+    database = Database(path / "expendable.db")
+    database.open()
+    try:
+        async with BusWorld(*PROCESSES) as bus:
+            managers, teller, door = [await bus.place(spec.name) for spec in PROCESSES]
+            made = World(bus, database, managers, teller, door, options or Options())
+            if log:
+                await made.start_log()
+            yield made
+    finally:
+        database.close()
+
+
+def texts(events: list[Event]) -> list[str]:
+    return [event.arguments["what"] for event in events]
+
+
+async def read(watching: AsyncGenerator[WatchEventsResponse, None], count: int) -> list[WatchEventsResponse]:
+    async with asyncio.timeout(10):
+        return [await anext(watching) for _ in range(count)]
+
+
+def test_names_are_those_that_the_bus_permits() -> None:
+    assert (stream.STREAM, stream.CONSUMER) == (permissions.EVENTS_STREAM, permissions.EVENTS_CONSUMER)
+
+
+async def test_told_event_is_listed_read_and_watched(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        watching = made.watch()
+        (first,) = await read(watching, 1)
+        assert first.event is None
+        change = HostStateChange(name="host.0", previous=HostState.OFF, current=HostState.POWERING_ON)
+        began = time.monotonic()
+        await made.teller.tell("host.0", change, severity=Severity.WARNING)
+        (update,) = await read(watching, 1)
+        assert time.monotonic() - began < 2
+        event = update.event
+        assert event is not None
+        assert event.message == "host.0 went from off to powering on"
+        assert (event.severity, event.component, event.message_id) == (Severity.WARNING, "host.0", "Host.StateChanged")
+        assert event.arguments["current"] == "HOST_STATE_POWERING_ON"
+        assert event.time is not None
+        assert abs(event.time.seconds - time.time()) < 60
+        assert (await made.page()).events == [event]
+        call = made.bus.call("olga", "ReadOnly")
+        assert (await made.door.forward(EventService.GetEvent, GetEventRequest(id=event.id), call)).event == event
+        async with asyncio.timeout(5):
+            while (await stream.ensure(made.managers))["num_ack_pending"]:
+                await asyncio.sleep(0.02)
+        with pytest.raises(NotFound, match="no event 77"):
+            await made.door.forward(EventService.GetEvent, GetEventRequest(id=77), call)
+        await watching.aclose()
+
+
+async def test_nothing_acknowledged_is_lost_or_doubled_when_server_and_log_die(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        acknowledged: list[str] = []
+
+        async def publish() -> None:
+            for number in range(240):
+                await made.tell(f"n{number}")
+                acknowledged.append(f"n{number}")
+
+        publishing = asyncio.create_task(publish())
+        for mark in (40, 80, 120, 160):
+            async with asyncio.timeout(20):
+                while len(acknowledged) < mark:
+                    await asyncio.sleep(0.002)
+            made.kill_server()
+            if mark in (80, 160):
+                await made.drop_log()
+            made.bus.server.start()
+            if mark in (80, 160):
+                await made.start_log()
+        async with asyncio.timeout(30):
+            await publishing
+        events = await made.until(lambda events: len(events) >= 240)
+        assert acknowledged == [f"n{number}" for number in range(240)]
+        assert texts(events) == acknowledged
+        assert len({event.ulid for event in events}) == 240
+
+
+@contextlib.asynccontextmanager
+async def process(bus: BusWorld, database: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The event log in a process of its own, ready; killed at the end."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.service.eventlog_child", str(database),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            bus.server.admit("managers", (await child.stdout.readline()).decode().strip())
+            while not bus.server.settle():
+                await asyncio.sleep(0.005)
+            child.stdin.write(f"{bus.server.port} {bus.signer.public.hex()}\n".encode())
+            assert await child.stdout.readline() == b"ready\n"
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        child.stdin.close()
+        await child.communicate()
+
+
+async def test_killed_process_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "expendable.db"
+    chance = random.Random(7)
+    async with BusWorld(*PROCESSES) as bus:
+        teller = await bus.place("safety")
+        door = await bus.place("websrv")
+        told: list[asyncio.Future[None]] = []
+        for _ in range(4):
+            async with process(bus, path):
+                for _ in range(60):
+                    told.append(teller.tell("host.0", HostNews(name="host.0", what=f"n{len(told)}")))
+                await asyncio.wait(told[-chance.randint(1, 60) :], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(chance.random() * 0.05)
+        async with process(bus, path), asyncio.timeout(30):
+            await asyncio.gather(*told)
+            page = ListEventsResponse()
+            while len(page.events) < len(told):
+                request = ListEventsRequest(page_size=1000)
+                page = await door.forward(EventService.ListEvents, request, bus.call("olga", "ReadOnly"))
+                await asyncio.sleep(0.02)
+        assert texts(page.events) == [f"n{number}" for number in range(len(told))]
+
+
+async def test_what_was_received_but_not_stored_is_not_overtaken(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await made.drop_log()
+        async with stream.Inbox(made.managers) as dying:
+            await dying.begin()
+            await asyncio.gather(*(made.tell(f"n{number}") for number in range(5)))
+            received = 0
+            async with asyncio.timeout(5):
+                while received < 5:
+                    received += len(await dying.next())
+        await asyncio.gather(*(made.tell(f"n{number}") for number in range(5, 10)))
+        await made.start_log()
+        events = await made.until(lambda events: len(events) >= 10)
+        assert texts(events) == [f"n{number}" for number in range(10)]
+
+
+async def test_stored_but_not_acknowledged_is_not_doubled(tmp_path: Path) -> None:
+    async with world(tmp_path, log=False) as made:
+        await made.start_log()
+        await made.tell("n0")
+        await made.until(lambda events: len(events) == 1)
+        await made.drop_log()
+        ulid = str(ULID())
+        for _ in range(2):  # as a consumer whose state was lost would deliver it
+            envelope = EventEnvelope(
+                ulid=ulid, component="host.0", type="ubmc.v1alpha1.HostNews", body=HostNews(what="n1").to_binary()
+            )
+            await made.teller.link.publish(NEWS, envelope.to_binary())
+        await made.start_log()
+        await made.tell("n2")
+        assert texts(await made.until(lambda events: len(events) >= 3)) == ["n0", "n1", "n2"]
+
+
+async def test_events_told_while_nobody_listens_are_kept(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await made.drop_log()
+        await asyncio.gather(*(made.tell(f"n{number}") for number in range(100)))
+        await made.start_log()
+        assert texts(await made.until(lambda events: len(events) >= 100)) == [f"n{n}" for n in range(100)]
+
+
+async def test_lost_stream_is_made_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await made.tell("n0")
+        await made.until(lambda events: len(events) == 1)
+        made.kill_server()
+        for file in sorted((made.bus.state / "jetstream").rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        made.bus.server.start()
+        async with asyncio.timeout(20):
+            await made.tell("n1")
+        assert texts(await made.until(lambda events: len(events) >= 2)) == ["n0", "n1"]
+
+
+async def test_large_events_pass_and_are_bounded(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        huge = "\x1b]0;" + "x" * 100_000
+        await asyncio.gather(*(made.tell(f"{number} {huge}") for number in range(20)))
+        events = await made.until(lambda events: len(events) == 20)
+        for number, event in enumerate(events):
+            assert event.message.startswith(f"host.0: {number} \ufffd]0;xxx")
+            assert event.message.isprintable()
+            assert len(event.to_binary()) < 4096
+
+
+async def test_page_is_cut_to_what_an_answer_may_carry(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        for _ in range(3):
+            await asyncio.gather(*(made.tell(f"{number}" + "ä" * 2000) for number in range(50)))
+        await made.until(lambda events: len(events) == 150)
+        page = await made.page(ListEventsRequest(page_size=1000))
+        assert 0 < len(page.events) < 150
+        assert page.next_page_token
+        assert len({event.id for event in await made.everything()}) == 150
+
+
+async def test_what_is_no_event_is_dropped_said_once_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(tmp_path) as made:
+        for data in (b"\xff\xff\xff", b"", EventEnvelope(ulid="x").to_binary()):
+            await made.teller.link.publish(NEWS, data)
+        await made.tell("good")
+        assert texts(await made.until(bool)) == ["good"]
+        assert "ubmc_eventlog_malformed_total 3.0" in made.managers.metrics.text()
+        assert caplog.text.count("is no event and was dropped") == 1
+
+
+async def test_unknown_kind_is_kept(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        envelope = EventEnvelope(ulid=str(ULID()), component="host.0", type="ubmc.v9.Later", body=b"\x0a\x01x")
+        await made.teller.link.publish(NEWS, envelope.to_binary())
+        (event,) = await made.until(bool)
+        assert (event.message_id, event.arguments) == ("Unknown", {"type": "ubmc.v9.Later"})
+
+
+async def test_lists_page_and_filter(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        await asyncio.gather(*(made.tell(f"n{n}", f"host.{n % 2}") for n in range(7)))
+        await made.until(lambda events: len(events) == 7)
+        request = ListEventsRequest(page_size=2, filter=EventFilter(component="host.0"), newest_first=True)
+        page = await made.page(request)
+        assert texts(page.events) == ["n6", "n4"]
+        request.page_token = page.next_page_token
+        page = await made.page(request)
+        assert texts(page.events) == ["n2", "n0"]
+        assert page.next_page_token == ""
+        request.newest_first = False
+        with pytest.raises(Invalid, match="another query"):
+            await made.page(request)
+
+
+async def test_watch_resumes_behind_its_cursor(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        watching = made.watch()
+        await read(watching, 1)
+        await asyncio.gather(*(made.tell(f"n{n}") for n in range(3)))
+        seen = await read(watching, 2)
+        await watching.aclose()
+        await made.drop_log()
+        await made.start_log()
+        watching = made.watch(seen[-1].cursor)
+        resumed = await read(watching, 2)
+        assert resumed[0].event is None
+        assert resumed[0].cursor == seen[-1].cursor
+        assert resumed[1].event is not None
+        assert resumed[1].event.arguments["what"] == "n2"
+        await watching.aclose()
+        watching = made.watch("another-log:2")
+        updates = await read(watching, 4)
+        assert [update.event.arguments["what"] for update in updates if update.event] == ["n0", "n1", "n2"]
+        await watching.aclose()
+        with pytest.raises(Invalid, match="cursor"):
+            await anext(made.watch("nonsense"))
+
+
+async def test_watch_filters_and_goes_on_behind_what_it_did_not_want(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        watching = made.watch(wanted=EventFilter(component="host.1"))
+        await read(watching, 1)
+        for number in range(5):
+            await made.tell(f"n{number}", f"host.{number % 2}")
+        updates = await read(watching, 2)
+        assert [update.event.arguments["what"] for update in updates if update.event] == ["n1", "n3"]
+        await watching.aclose()
+
+
+async def test_slow_watcher_misses_nothing_and_holds_up_nobody(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        slow, quick = made.watch(), made.watch()
+        await read(slow, 1)
+        await read(quick, 1)
+        for start in range(0, 300, 100):
+            await asyncio.gather(*(made.tell(f"n{start + n}") for n in range(100)))
+        told = [f"n{n}" for n in range(300)]
+        for watching in (quick, slow):
+            assert [update.event.arguments["what"] for update in await read(watching, 300) if update.event] == told
+            await watching.aclose()
+
+
+async def test_log_is_bounded(tmp_path: Path) -> None:
+    async with world(tmp_path, Options(rows=40)) as made:
+        for start in range(0, 100, 20):
+            await asyncio.gather(*(made.tell(f"n{start + n}") for n in range(20)))
+        events = await made.until(lambda events: bool(events) and texts(events)[-1] == "n99")
+        assert 30 <= len(events) <= 40
+        assert texts(events) == [f"n{n}" for n in range(100 - len(events), 100)]
+
+
+async def test_only_who_may_log_in_may_read(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        call = made.bus.call("olga", "ReadOnly")
+        with pytest.raises(Denied):
+            await made.door.forward(EventService.ListEvents, ListEventsRequest(), type(call)(call.deadline, call.trace))
