@@ -14,23 +14,24 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c '$(NEW_ENOUGH)' 2> /dev/null && echo $$python && break; done)
 
 # Two stamps, because `make run` needs less than `make test`. Both name the checkout: an environment holds absolute
-# paths, so that of a checkout which was moved is thrown away.
+# paths, so that of a checkout which was moved is made anew.
 WHERE := $(shell printf '%s' '$(CURDIR)' | cksum | cut -d ' ' -f 1)
 RUN := $(VENV)/.stamp-run-$(WHERE)
 DEV := $(VENV)/.stamp-dev-$(WHERE)
-$(if $(filter-out $(RUN) $(DEV),$(wildcard $(VENV)/.stamp-*)), \
-	$(shell rm -rf $(VENV)))
+MOVED := $(filter-out $(RUN) $(DEV),$(wildcard $(VENV)/.stamp-*))
 
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup run check test soak bench schema docs lock fmt wheel clean
+.PHONY: help setup run check test soak bench schema docs lock fmt wheel clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z ]*\):.*## \(.*\)/\1@\2/p' Makefile | while IFS=@ read -r name text; do \
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-$(BIN)/python:
+FORCE:
+
+$(BIN)/python: $(if $(MOVED),FORCE)
 	@test -n '$(PYTHON)' || { echo 'u-bmc needs Python 3.11 or later; name it: make PYTHON=/path/to/python3' >&2; exit 1; }
 	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo '$(PYTHON) does not start, or is older than 3.11' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
@@ -82,6 +83,7 @@ fmt: setup ## format, and repair what the linter can
 	@$(BIN)/ruff format --quiet
 
 wheel: setup ## build dist/*.whl, which runs without this checkout
+	@rm -rf build
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
 
 clean: ## remove .venv and all that was built

@@ -85,11 +85,10 @@ class Lane:
         """Send one request on each connection; the last answer."""
         for each in self._connections:
             each.send(self._request)
-        answer: Answer | None = None
-        for _ in self._connections:
-            answer = self._wait()[-1][1]
-        assert answer is not None
-        return answer
+        answers: list[Answer] = []
+        while len(answers) < len(self._connections):
+            answers += [answer for _connection, answer in self._wait()]
+        return answers[-1]
 
     def _wait(self) -> list[tuple[Connection, Answer]]:
         """The answers that came, one at least."""

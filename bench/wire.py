@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _HEAD_END = b"\r\n\r\n"
+_CRLF = b"\r\n"
 _LENGTH = b"\r\ncontent-length:"
+_CHUNKED = b"\r\ntransfer-encoding: chunked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def parse(data: bytes) -> Answer | None:
     """The answer at the beginning of `data`; None while a part of it is missing.
 
     Raises:
-        ValueError: it is no answer, or one without a length, which a load generator cannot time.
+        ValueError: it is no answer, or one whose end only the end of the connection would tell.
     """
     end = data.find(_HEAD_END)
     if end < 0:
@@ -39,12 +41,29 @@ def parse(data: bytes) -> Answer | None:
     if not data.startswith(b"HTTP/1.1 "):
         raise ValueError(f"this is no answer: {data[:60]!r}")
     head = data[: end + 2].lower()
+    status, begin = int(data[9:12]), end + len(_HEAD_END)
     at = head.find(_LENGTH)
     if at < 0:
-        raise ValueError(f"an answer without content-length: {data[:end]!r}")
+        if _CHUNKED not in head:
+            raise ValueError(f"an answer without a length: {data[:end]!r}")
+        return _parse_chunks(data, status, begin)
     at += len(_LENGTH)
     length = int(head[at : head.index(b"\r", at)])
-    begin = end + len(_HEAD_END)
     if len(data) < begin + length:
         return None
-    return Answer(int(data[9:12]), data[begin : begin + length], begin + length)
+    return Answer(status, data[begin : begin + length], begin + length)
+
+
+def _parse_chunks(data: bytes, status: int, at: int) -> Answer | None:
+    """RFC 9112 section 7.1; without trailers, which are not sent to who does not ask for them."""
+    body = b""
+    while (line_end := data.find(_CRLF, at)) >= 0:
+        length = int(data[at:line_end].partition(b";")[0], 16)
+        begin = line_end + len(_CRLF)
+        at = begin + length + len(_CRLF)
+        if len(data) < at:
+            return None
+        if not length:
+            return Answer(status, body, at)
+        body += data[begin : begin + length]
+    return None

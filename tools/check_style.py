@@ -31,12 +31,12 @@ class Rule:
 RULES = (
     Rule(
         "work left for later belongs into docs/roadmap.md",
-        re.compile(rf"(#|//|--|\*)\s*({MARKS})\b|\b({MARKS})(:|\()"),
+        re.compile(rf"(#|//|-|\*)\s*({MARKS})\b|\b({MARKS})(:|\()"),
         without=("docs/roadmap.md",),
     ),
     Rule(
         "a path of one machine",
-        re.compile(r"(?<![\w.}\"'])/(root|work|home/(?!\$)\w+|opt/pypi)(/|\b(?=[\"'\s]))|/tmp/br[i]ef"),
+        re.compile(r"(?<![\w.}])/(root|work|opt/pypi|home/\w+)/\w|/tmp/br[i]ef"),
     ),
     Rule(
         "the address of a package registry", re.compile(r"\b(py" + r"pi\.org|pythonhosted\.org|registry\.npm" + r"js)")

@@ -1,11 +1,11 @@
 """Composition: the one place that knows every class. Names become services, services become processes.
 
-    operator (this process)
-      guardian      keeps what must not outlive its owner
-      nats-server   the bus
-      safety        powermgr
-      managers      eventlog, usermgr, statemgr, ledmgr, operator, telemetry
-      websrv        the door
+operator (this process)
+guardian      keeps what must not outlive its owner
+nats-server   the bus
+safety        powermgr
+managers      eventlog, usermgr, statemgr, ledmgr, operator, telemetry
+websrv        the door
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ from ubmc.services.eventlog.service import EventLog
 from ubmc.services.ipc.permissions import ProcessSpec, matrix
 from ubmc.services.ipc.server import NatsServer
 from ubmc.services.ledmgr.service import Duty, LedManager
+from ubmc.services.operator.plan import ChildPlan, Plan
 from ubmc.services.operator.service import Operator
-from ubmc.services.operator.tree import ChildPlan, Plan, run_tree
+from ubmc.services.operator.tree import run_tree
 from ubmc.services.powermgr.service import MakePower, PowerManager
-from ubmc.services.statemgr.service import ChassisSetup, HostSetup, Options, StateManager
+from ubmc.services.statemgr.options import PATIENCE, ChassisPlan, HostPlan, Options
+from ubmc.services.statemgr.service import StateManager
 from ubmc.services.telemetry.service import Telemetry
 from ubmc.services.usermgr.service import UserManager
 from ubmc.services.usermgr.sessions import SessionOptions
@@ -75,8 +77,8 @@ def version() -> str:
 
 
 @contextlib.contextmanager
-def locked(state: Path) -> Iterator[None]:
-    """Hold the state directory for the time of the block; the children inherit the lock.
+def locked(state: Path) -> Iterator[int]:
+    """Hold the state directory for the time of the block; gives the descriptor of the lock, for the children to keep.
 
     Raises:
         Busy: another u-bmc holds it, or what is left of one has not ended yet.
@@ -93,7 +95,7 @@ def locked(state: Path) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise Busy(f"another u-bmc runs on {state}; end it, or give this one another --state") from None
                 time.sleep(0.05)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -105,14 +107,14 @@ def operate(program: Program) -> None:
         Busy: another u-bmc runs on this state directory.
         Unavailable: there is no nats-server that can be used.
     """
-    with locked(program.state):
-        run_tree(_plan(program))
+    with locked(program.state) as lock:
+        run_tree(_plan(program, lock))
 
 
 # --- processes ----------------------------------------------------------------------------------------------------
 
 
-def _plan(program: Program) -> Plan:
+def _plan(program: Program, lock: int) -> Plan:
     schema = schemas.load()
     makers: dict[str, Callable[[Place], Sequence[Service]]] = {
         SAFETY: partial(_safety, program),
@@ -129,6 +131,7 @@ def _plan(program: Program) -> Plan:
             body=partial(_run, spec.name, makers[spec.name], otlp),
             guarded=spec.name == SAFETY,
             signs=spec.name == MANAGERS,
+            commands=Operator in spec.services,
             keeps_private=spec.name == MANAGERS,
         )
         for spec in specs
@@ -140,9 +143,9 @@ def _plan(program: Program) -> Plan:
         uid=os.getuid(),
         said=program.said,
         ready=program.ready,
-        stopped=lambda: None,
         watchdog=watchdog,
         watchdog_seconds=program.board.spec.watchdog.timeout if program.board.spec.watchdog is not None else 0.0,
+        shared=frozenset({lock}),
         private=program.private,
     )
 
@@ -231,23 +234,24 @@ def _managers(program: Program, place: Place) -> Sequence[Service]:
 
 def _state_manager(program: Program, database: Database) -> StateManager:
     spec, owner = program.board.spec, program.owner
+    patience = {
+        **PATIENCE,
+        "power_on": owner.power.power_on_patience,
+        "soft_off": owner.power.soft_off_patience,
+    }
     return StateManager(
-        database,
-        hosts=[
-            HostSetup(each.name, front_wired=isinstance(each.power, ButtonsSpec) and each.power.front_wired)
+        [
+            HostPlan(each.name, front_wired=isinstance(each.power, ButtonsSpec) and each.power.front_wired)
             for each in spec.hosts
         ],
-        chassis=[
-            ChassisSetup(each.name, tuple(each.hosts), wired=isinstance(each.power, LineChassisSpec))
+        [
+            ChassisPlan(each.name, tuple(each.hosts), wired=isinstance(each.power, LineChassisSpec))
             for each in spec.chassis
         ],
+        database,
         bmc=spec.bmc.name,
         fingerprint=program.board.fingerprint,
-        options=Options(
-            soft_off_seconds=owner.power.soft_off_patience,
-            power_on_seconds=owner.power.power_on_patience,
-            restore_policy=RestorePolicy[owner.power.restore_policy.name],
-        ),
+        options=Options(patience=patience, restore_policy=RestorePolicy[owner.power.restore_policy.name]),
     )
 
 

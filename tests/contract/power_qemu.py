@@ -1,8 +1,8 @@
 """The bench for the power of a virtual machine: a real QEMU with a guest of our own that fits in a boot sector.
 
-The guest says READY on the serial port, then obeys single letters from there: `s` powers off, `r` restarts, `p`
-crashes (pvpanic), `d` goes deaf to the power button, which else powers it off. It says N for an NMI. It needs no kernel
-and is up half a second after the start, so every property of the driver can be shown with it.
+The guest says from what it was booted, and READY, on the serial port, then obeys single letters from there: `s` powers
+off, `r` restarts, `p` crashes (pvpanic), `d` goes deaf to the power button, which else powers it off. It says N for an
+NMI. It needs no kernel and is up half a second after the start, so every property of the driver can be shown with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import shutil
 import signal
 import struct
@@ -21,8 +22,9 @@ from pathlib import Path
 
 import pytest
 from qemu.qmp import ConnectError, QMPClient, QMPError
+from tests.contract.boot_media import cd_image
 
-from ubmc.hw.power.port import Level, Power
+from ubmc.hw.power.port import BootTarget, Level, Power
 from ubmc.hw.qemu import process
 from ubmc.hw.qemu.line import Patience
 from ubmc.hw.qemu.machine import Accelerator, Drive, Layout, MachineSpec
@@ -38,8 +40,8 @@ PATIENCE = Patience(call_seconds=1.5, start_seconds=20, end_seconds=1.0, poll_se
 _PM1_STATUS, _PM1_ENABLE, _PM1_CONTROL, _RESET, _PANIC, _COM1 = 0x600, 0x602, 0x604, 0xCF9, 0x505, 0x3F8
 
 
-def boot_sector() -> bytes:
-    """The guest: 16-bit code, loaded at 0x7C00."""
+def boot_sector(name: str) -> bytes:
+    """The guest: 16-bit code for address 0x7C00, 512 bytes with the mark of a boot sector."""
     code = bytearray()
     labels: dict[str, int] = {}
     short: list[tuple[int, str]] = []
@@ -113,26 +115,27 @@ def boot_sector() -> bytes:
     dx(_COM1)
     emit("B0 4E EE 5A 58 CF")  # mov al,'N'; out dx,al; pop dx; pop ax; iret
     label("text")
-    code.extend(b"READY\n\0")
+    code.extend(f"{name} READY\n\0".encode())
     for place, name in short:
         struct.pack_into("<b", code, place, labels[name] - place - 1)
     for place, name in absolute:
         struct.pack_into("<H", code, place, 0x7C00 + labels[name])
     assert len(code) <= 510
-    # A whole megabyte: firmware looks at the size of a disk, too.
-    return bytes(code).ljust(510, b"\0") + b"\x55\xaa" + bytes((1 << 20) - 512)
+    return bytes(code).ljust(510, b"\0") + b"\x55\xaa"
 
 
 def make_spec(directory: Path) -> MachineSpec:
-    """A small machine that boots the guest."""
-    image = directory / "guest.img"
-    image.write_bytes(boot_sector())
+    """A small machine that boots the guest from its disk, and could from its CD."""
+    image, cd = directory / "guest.img", directory / "guest.iso"
+    # A whole megabyte: firmware looks at the size of a disk, too.
+    image.write_bytes(boot_sector("disk").ljust(1 << 20, b"\0"))
+    cd.write_bytes(cd_image(boot_sector("cd")))
     return MachineSpec(
         name="host.0",
         uuid=uuid.UUID("6f3c1a52-96a1-4d7e-9a07-2d5d3e6a1c11"),
         serial="UBMC0001",
         memory_mb=64,
-        drives=(Drive(image, bus="sata"),),
+        drives=(Drive(image, bus="sata"), Drive(cd, kind="cdrom", bus="sata")),
         accelerator=Accelerator.TCG,
         firmware_log=True,
         second_qmp=True,
@@ -167,6 +170,10 @@ class QemuBench:
             return self.layout.serial_log.read_text("ascii", "replace")
         except FileNotFoundError:
             return ""
+
+    def booted_from(self) -> list[BootTarget]:
+        """What each boot of the guest came from, since the process was started."""
+        return [BootTarget(name) for name in re.findall(r"([a-z]+) READY", self.printed())]
 
     async def booted(self, times: int = 1) -> None:
         """Wait until the guest has come up so many times since the process was started."""

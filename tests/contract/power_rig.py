@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-from ubmc.hw.power.port import News, Power
+from ubmc.hw.power.port import BootTarget, News, Power
 
 
 class Rig(Protocol):
@@ -41,6 +41,12 @@ class Rig(Protocol):
 
     async def guest_shutdown(self) -> None:
         """The operating system powers itself off."""
+
+    async def guest_reset(self) -> None:
+        """The operating system restarts itself."""
+
+    async def booted_from(self) -> BootTarget | None:
+        """What the last boot came from; the disk is where the machine's own order begins. None: none has come far."""
 
     async def asserted(self) -> frozenset[str]:
         """The momentary lines that are active now; empty where there are no lines."""

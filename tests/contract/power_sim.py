@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from tests.contract.power_rig import Factory, Rig
 
 from ubmc.hw.power.buttons import ButtonBoard, ButtonPower, Wire
-from ubmc.hw.power.port import News, Power
+from ubmc.hw.power.port import BootTarget, News, Power
 from ubmc.hw.sim import process
 from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.dial import Dial, unix_dial
@@ -57,7 +58,10 @@ class SimRig:
         return Control(self.dial)
 
     def driver(self) -> Power:
-        return ButtonPower(SimLines(self.dial), board(self.speed), mains_epoch=self.control.mains_epoch)
+        control = self.control
+        return ButtonPower(
+            SimLines(self.dial), board(self.speed), mains_epoch=control.mains_epoch, set_boot=control.set_boot
+        )
 
     async def is_on(self) -> bool:
         return bool((await self.control.state())["lines"]["power-good-0"])
@@ -72,6 +76,13 @@ class SimRig:
 
     async def guest_shutdown(self) -> None:
         await self.control.guest("shutdown")
+
+    async def guest_reset(self) -> None:
+        await self.control.guest("reset")
+
+    async def booted_from(self) -> BootTarget | None:
+        _, text = await self.control.console()
+        return next((BootTarget(name) for name in reversed(re.findall(r"booting from (\S+)", text))), None)
 
     async def asserted(self) -> frozenset[str]:
         levels = (await self.control.state())["lines"]

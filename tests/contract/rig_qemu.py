@@ -12,7 +12,7 @@ import pytest
 from tests.contract.power_qemu import BINARY, PATIENCE, QemuBench, machine
 from tests.contract.power_rig import Factory, Rig
 
-from ubmc.hw.power.port import Level, News, Power
+from ubmc.hw.power.port import BootTarget, Level, News, Power
 
 
 class QemuRig:
@@ -42,6 +42,12 @@ class QemuRig:
 
     async def guest_shutdown(self) -> None:
         await self._bench.guest_shutdown()
+
+    async def guest_reset(self) -> None:
+        await self._bench.guest_reset()
+
+    async def booted_from(self) -> BootTarget | None:
+        return next(reversed(self._bench.booted_from()), None)
 
     async def asserted(self) -> frozenset[str]:
         return frozenset()

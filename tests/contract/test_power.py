@@ -14,7 +14,7 @@ import pytest
 from tests.contract import power_sim
 from tests.contract.power_rig import Factory, Rig
 
-from ubmc.hw.power.port import Action, Level, News, Power, Sight
+from ubmc.hw.power.port import Action, BootTarget, Level, News, Power, Sight
 from ubmc.kit.errors import Refused, UbmcError, Unavailable
 
 Run = Callable[[Callable[[Rig], Awaitable[None]]], None]
@@ -176,6 +176,64 @@ def test_on_is_refused_while_on_and_forced_off_is_nothing_while_off(run: Run) ->
             with pytest.raises(Refused, match="on"):
                 await power.do(Action.ON)
             assert await rig.is_on()
+
+    run(body)
+
+
+async def boots_from(rig: Rig, target: BootTarget) -> None:
+    async def so() -> bool:
+        return await rig.booted_from() is target
+
+    await until(rig, so)
+
+
+def test_every_target_is_booted_from_once_and_then_the_own_order_holds_again(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            await turn_on(rig, power)
+            await boots_from(rig, BootTarget.DISK)
+            for target in power.boot_targets - {BootTarget.DISK}:
+                await power.do(Action.RESET, boot=target)
+                await boots_from(rig, target)
+                await power.do(Action.RESET)
+                await boots_from(rig, BootTarget.DISK)
+
+    run(body)
+
+
+def test_a_power_on_boots_from_a_target_and_the_guests_own_restart_does_not(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            assert BootTarget.CD in power.boot_targets
+            sights = power.watch()
+            await seen(rig, sights, Level.OFF)
+            await power.do(Action.ON, boot=BootTarget.CD)
+            await boots_from(rig, BootTarget.CD)
+            await rig.os_up()
+            await rig.guest_reset()
+            await boots_from(rig, BootTarget.DISK)
+            await rig.os_up()
+            await rig.guest_shutdown()
+            await seen(rig, sights, Level.OFF)
+            await power.do(Action.ON, boot=BootTarget.CD)  # of a virtual machine the process is still there
+            await boots_from(rig, BootTarget.CD)
+            await power.do(Action.FORCE_OFF)
+            await seen(rig, sights, Level.OFF)
+            await power.do(Action.ON)
+            await boots_from(rig, BootTarget.DISK)
+
+    run(body)
+
+
+def test_a_boot_that_cannot_be_chosen_is_refused(run: Run) -> None:
+    async def body(rig: Rig) -> None:
+        async with opened(rig) as power:
+            for target in frozenset(BootTarget) - power.boot_targets:
+                with pytest.raises(Refused, match=target.value):
+                    await power.do(Action.ON, boot=target)
+            with pytest.raises(Refused, match="boots nothing"):
+                await power.do(Action.FORCE_OFF, boot=BootTarget.DISK)
+            assert not await rig.is_on()
 
     run(body)
 

@@ -56,7 +56,7 @@ def on(program: Program, plant: Plant) -> None:
 
 
 def os_up(plant: Plant) -> None:
-    until(lambda: plant.snapshot()["hosts"]["host.0"]["progress"] == "os-running", 30)
+    until(lambda: plant.snapshot()["hosts"]["host.0"]["stage"] == "up", 30)
 
 
 def curl(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -112,10 +112,18 @@ def test_graceful_off_reboot_and_reset(program: Program, plant: Plant) -> None:
     assert program.power("FORCE_RESTART").status_code == 200
     program.wait_state("ON")
     os_up(plant)
-    assert program.power("NMI").status_code == 200
     assert program.power("GRACEFUL_OFF").json()["host"]["state"] == "HOST_STATE_POWERING_OFF"
     program.wait_state("OFF")
     assert not plant.on()
+
+
+def test_diagnostic_interrupt_stops_the_operating_system(program: Program, plant: Plant) -> None:
+    on(program, plant)
+    os_up(plant)
+    assert program.power("NMI").status_code == 200
+    until(lambda: plant.snapshot()["hosts"]["host.0"]["stage"] == "panicked", 5)
+    assert program.host()["state"] == "HOST_STATE_ON"
+    off(program, plant)
 
 
 def test_host_that_ignores_a_shutdown_is_shown_as_on(program: Program, plant: Plant) -> None:
@@ -155,7 +163,7 @@ def test_front_button(program: Program, plant: Plant) -> None:
     off(program, plant)
     plant.control(do="press", button="front-power-button", seconds=0.2)
     program.wait_state("ON")
-    until(lambda: [e for e in program.events() if e["arguments"].get("kind") == "button pressed"], 5)
+    until(lambda: [e for e in program.events() if e["arguments"].get("kind") == "HOST_NEWS_KIND_BUTTON_PRESSED"], 5)
     assert program.host()["stateCause"]["kind"] == "front-panel"
 
 

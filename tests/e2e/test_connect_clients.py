@@ -6,12 +6,14 @@ import struct
 from collections.abc import Iterator
 
 import httpx
+import pyqwest
 import pytest
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
+from connectrpc.protocol import ProtocolType
 
 from tests.harness.program import Program
-from ubmc.v1alpha1.host_connect import HostServiceClientSync
+from ubmc.v1alpha1.host_connect import HostServiceClient
 from ubmc.v1alpha1.host_pb import (
     ChangeHostPowerRequest,
     GetHostRequest,
@@ -31,33 +33,36 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         yield made
 
 
-def client_of(program: Program) -> HostServiceClientSync:
-    pyqwest = pytest.importorskip("pyqwest")
-    transport = pyqwest.SyncHTTPTransport(tls_ca_cert=(program.state / "tls" / "server.pem").read_bytes())
-    return HostServiceClientSync(
-        program.url.replace("127.0.0.1", "localhost"), http_client=pyqwest.SyncClient(transport)
-    )
+def client_of(program: Program, protocol: ProtocolType) -> HostServiceClient:
+    transport = pyqwest.HTTPTransport(tls_ca_cert=(program.state / "tls" / "server.pem").read_bytes())
+    url = program.url.replace("127.0.0.1", "localhost")
+    return HostServiceClient(url, http_client=pyqwest.Client(transport), protocol=protocol)
 
 
-def test_generated_client_asks_refuses_and_watches(program: Program) -> None:
-    client = client_of(program)
+@pytest.mark.parametrize("protocol", list(ProtocolType))
+async def test_generated_client_asks_refuses_and_watches(program: Program, protocol: ProtocolType) -> None:
+    client = client_of(program, protocol)
     bearer = {"authorization": f"Bearer {program.token}"}
-    answer = client.get_host(GetHostRequest(name="host.0"), headers=bearer)
+    answer = await client.get_host(GetHostRequest(name="host.0"), headers=bearer)
     assert answer.host is not None
     assert answer.host.name == "host.0"
     with pytest.raises(ConnectError) as caught:
-        client.get_host(GetHostRequest(name="host.0"))
+        await client.get_host(GetHostRequest(name="host.0"))
     assert caught.value.code is Code.UNAUTHENTICATED
     with pytest.raises(ConnectError) as caught:
-        client.get_host(GetHostRequest(name="host.9"), headers=bearer)
+        await client.get_host(GetHostRequest(name="host.9"), headers=bearer)
     assert caught.value.code is Code.NOT_FOUND
     with pytest.raises(ConnectError) as caught:
-        client.change_host_power(ChangeHostPowerRequest(name="host.0"), headers=bearer)
+        await client.change_host_power(ChangeHostPowerRequest(name="host.0"), headers=bearer)
     assert caught.value.code is Code.INVALID_ARGUMENT
     assert caught.value.details
-    changed = client.change_host_power(ChangeHostPowerRequest(name="host.0", action=HostPowerAction.ON), headers=bearer)
+    off = ChangeHostPowerRequest(name="host.0", action=HostPowerAction.FORCE_OFF)
+    await client.change_host_power(off, headers=bearer)
+    program.wait_state("OFF")
+    on = ChangeHostPowerRequest(name="host.0", action=HostPowerAction.ON)
+    changed = await client.change_host_power(on, headers=bearer)
     assert changed.host is not None
-    for update in client.watch_hosts(WatchHostsRequest(), headers=bearer):
+    async for update in client.watch_hosts(WatchHostsRequest(), headers=bearer):
         assert update.host is not None
         if update.host.state is HostState.ON:
             break

@@ -81,13 +81,12 @@ class Work:
 def kill(program: Program, victim: str) -> None:
     """Kill one process; an operator that was killed is started again, as systemd would."""
     if victim == "operator":
-        listen = program.url.removeprefix("https://")
         children = program.processes()
         program.kill()
         ended = time.monotonic()
         until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and _alive(pid) for pid in children.values()), 3)
         assert time.monotonic() - ended < 2.0
-        program.start(listen=listen)
+        program.start()
         return
     pid = program.processes().get(victim)
     if pid is not None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -39,6 +40,12 @@ def until(what: Callable[[], T | None], seconds: float = 15.0, why: str = "") ->
         time.sleep(0.02)
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Program:
     """`ubmc run` in a process of its own."""
 
@@ -52,6 +59,7 @@ class Program:
         self.fingerprint = ""
         self.output = ""
         self.token = ""
+        self.port = _free_port()
         self.log = state.with_name(state.name + ".log")
 
     def __enter__(self) -> Program:
@@ -68,10 +76,10 @@ class Program:
 
     # --- life -----------------------------------------------------------------------------------------------------
 
-    def start(self, *, listen: str = "127.0.0.1:0") -> None:
-        """Start it and wait until it says that it is ready."""
+    def start(self) -> None:
+        """Start it and wait until it says that it is ready. The port stays the same over restarts."""
         arguments = [sys.executable, "-m", "ubmc", "run", "--board", self.board, "--state", str(self.state)]
-        arguments += ["--listen", listen, *self._arguments]
+        arguments += ["--listen", f"127.0.0.1:{self.port}", *self._arguments]
         if self.password is not None:
             file = self.state.with_name(self.state.name + ".password")
             file.write_text(self.password + "\n")

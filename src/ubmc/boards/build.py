@@ -31,8 +31,9 @@ from ubmc.kit.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from ubmc.hw.power.buttons import Wire
-    from ubmc.hw.power.wired import MainsEpoch
+    from ubmc.hw.sim.control import Control
 
+QEMU_BINARY = "qemu-system-x86_64"
 Reopened = Callable[[tuple[Release, ...]], None]
 
 
@@ -152,13 +153,21 @@ def _build_buttons(
         settle_seconds=power.settle,
     )
     lines = build_lines(spec, machine_dir)
-    return ButtonPower(lines, board, mains_epoch=_mains_epoch(spec, machine_dir), reopened=reopened)
+    machine = _simulated(spec, machine_dir)
+    return ButtonPower(
+        lines,
+        board,
+        mains_epoch=None if machine is None else machine.mains_epoch,
+        set_boot=None if machine is None else machine.set_boot,
+        reopened=reopened,
+    )
 
 
 def _build_qemu(power: QemuSpec, host: str, directory: Path) -> Power:
     from ubmc.hw.qemu.identity import load_or_draw
     from ubmc.hw.qemu.machine import Accelerator, Drive, MachineSpec
     from ubmc.hw.qemu.power import QemuPower
+    from ubmc.hw.qemu.process import network_rom
 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = load_or_draw(directory)
@@ -173,6 +182,8 @@ def _build_qemu(power: QemuSpec, host: str, directory: Path) -> Power:
         cpus=power.cpus,
         drives=tuple(drives),
         network=power.network,
+        network_rom=network_rom(QEMU_BINARY) if power.network else None,
+        netboot=power.netboot,
         firmware=power.firmware,
         kernel=power.kernel,
         initrd=power.initrd,
@@ -181,7 +192,7 @@ def _build_qemu(power: QemuSpec, host: str, directory: Path) -> Power:
         firmware_log=power.firmware_log,
         second_qmp=power.second_qmp,
     )
-    return QemuPower(machine, directory)
+    return QemuPower(machine, directory, binary=QEMU_BINARY)
 
 
 def build_chassis_power(
@@ -200,7 +211,8 @@ def build_chassis_power(
 
     board = LevelBoard(_wire(power.enable), _optional(power.good), power.debounce)
     lines = build_lines(spec, machine_dir)
-    return ChassisLine(lines, board, mains_epoch=_mains_epoch(spec, machine_dir), reopened=reopened)
+    machine = _simulated(spec, machine_dir)
+    return ChassisLine(lines, board, mains_epoch=None if machine is None else machine.mains_epoch, reopened=reopened)
 
 
 def _chassis(spec: BoardSpec, name: str) -> ChassisSpec:
@@ -230,14 +242,17 @@ def _optional(line: LineSpec | None) -> Wire | None:
     return None if line is None else _wire(line)
 
 
-def _mains_epoch(spec: BoardSpec, machine_dir: Path) -> MainsEpoch | None:
-    """Only the simulated machine can prove that mains was lost and came back."""
+def _simulated(spec: BoardSpec, machine_dir: Path) -> Control | None:
+    """The simulated machine: it alone proves that mains was lost and came back, and lets its firmware be told of boots.
+
+    A real board's firmware needs a channel of its own for that, which buttons are not.
+    """
     if not isinstance(spec.lines, SimLinesSpec):
         return None
     from ubmc.hw.sim.control import Control
     from ubmc.hw.sim.dial import unix_dial
 
-    return Control(unix_dial(sim_directory(machine_dir))).mains_epoch
+    return Control(unix_dial(sim_directory(machine_dir)))
 
 
 @dataclass(frozen=True, slots=True)

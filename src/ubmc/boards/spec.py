@@ -157,6 +157,11 @@ class QemuSpec(Section):
     )
     accelerator: Choice[Accelerator] = Accelerator.AUTO
     network: bool = Field(default=False, description="A network card behind QEMU's own NAT")
+    netboot: FilePath | None = Field(
+        default=None,
+        description="The file that this network offers to boot (PXE); the guest can read all of its folder",
+        examples=["tftp/ipxe.pxe"],
+    )
     firmware_log: bool = Field(default=False, description="Keep what the firmware says about itself")
     second_qmp: bool = Field(default=False, description="Another control socket, for tools of your own")
 
@@ -164,6 +169,12 @@ class QemuSpec(Section):
     def _kernel_has_its_parts(self) -> Self:
         if self.kernel is None and (self.initrd is not None or self.append):
             raise ValueError("initrd and append belong to a kernel: add kernel, or leave them out")
+        return self
+
+    @model_validator(mode="after")
+    def _netboot_has_its_network(self) -> Self:
+        if self.netboot is not None and not self.network:
+            raise ValueError("netboot belongs to a network card: add network = true, or leave it out")
         return self
 
 

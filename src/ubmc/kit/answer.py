@@ -12,11 +12,10 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from protobuf import Message
 
 from ubmc.kit import call as calls
@@ -24,6 +23,7 @@ from ubmc.kit import subjects, tracing
 from ubmc.kit.call import Call
 from ubmc.kit.errors import Denied, Exhausted, Internal, Invalid, TimedOut, UbmcError, Unavailable
 from ubmc.kit.handlers import Handler, handlers_of
+from ubmc.kit.link import Subscription
 from ubmc.kit.schema import Method, Schema
 from ubmc.kit.stream import ReaderGone, StreamWriter
 from ubmc.rpc import ServerStream
@@ -39,6 +39,8 @@ MAX_RUNNING = 64
 MAX_STREAMS = 128
 MAX_KEYS = 512
 KEY_SECONDS = 600.0
+MAX_PENDING = 4096  # credit for streams that may come in one gulp: none of it may get lost
+_MAX_TARGET = 128
 _QUEUE = "one"  # should two incarnations ever overlap, a call goes to one of them only
 
 
@@ -51,59 +53,33 @@ class Answered:
     response: asyncio.Future[bytes]
 
 
-@dataclass(slots=True)
-class Serving:
-    """What one service has on the bus."""
-
-    handlers: list[Handler]
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    subscribed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Answerer:
     """Dispatches what arrives for the services of one process."""
 
     def __init__(self, bus: Bus, schema: Schema) -> None:
         self._bus = bus
         self._schema = schema
-        self._serving: dict[object, Serving] = {}
+        self._serving: dict[object, list[Subscription]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: dict[str, StreamWriter] = {}
         self._keys: OrderedDict[tuple[str, str, str], Answered] = OrderedDict()
-        self._control: Subscription | None = None
-        self._subscribing = asyncio.Lock()
 
     # --- subscriptions ------------------------------------------------------------------------------------------
 
+    async def start(self) -> None:
+        """Listen to the readers of our streams."""
+        await self._bus.link.subscribe(subjects.stream(self._bus.process, "*"), self._on_control, pending=MAX_PENDING)
+
     async def serve(self, service: object) -> None:
         """Begin to answer for a service; returns when the bus knows, however long that takes."""
-        serving = Serving(list(handlers_of(service)))
-        self._serving[service] = serving
-        if self._bus.link.connected.is_set():
-            with contextlib.suppress(Unavailable):  # then the connection that comes back brings it
-                await self._subscribe(serving)
-        await serving.subscribed.wait()
+        subscriptions = self._serving.setdefault(service, [])
+        for place, answer, queue in self._places(service):
+            subscriptions.append(await self._bus.link.subscribe(place, answer, queue))
+        await self._bus.link.known()
 
-    async def subscribe(self) -> None:
-        """Subscribe for every service that waits for the first connection."""
-        if self._control is None:
-            control = subjects.stream(self._bus.process, "*")
-            self._control = await self._bus.link.subscribe(control, self._on_control)
-        for serving in tuple(self._serving.values()):
-            if not serving.subscribed.is_set():
-                await self._subscribe(serving)
-
-    async def _subscribe(self, serving: Serving) -> None:
-        async with self._subscribing:  # the first connection and a service that begins may come at the same time
-            for place, answer, queue in self._places(serving):
-                if place not in serving.subscriptions:
-                    serving.subscriptions[place] = await self._bus.link.subscribe(place, answer, queue)
-            await self._bus.link.flush()
-            serving.subscribed.set()
-
-    def _places(self, serving: Serving) -> Iterator[tuple[str, Any, str]]:
+    def _places(self, service: object) -> Iterator[tuple[str, Any, str]]:
         """Where a service listens: subject, callback, queue group."""
-        for handler in serving.handlers:
+        for handler in handlers_of(service):
             if isinstance(handler.what, type):
                 yield subjects.event(handler.what), self._follower(handler), ""
                 continue
@@ -115,10 +91,8 @@ class Answerer:
 
     async def withdraw(self, service: object) -> None:
         """Stop answering for a service."""
-        serving = self._serving.pop(service, None)
-        if serving is not None:
-            for subscription in serving.subscriptions.values():
-                await self._bus.link.unsubscribe(subscription)
+        for subscription in self._serving.pop(service, ()):
+            await self._bus.link.unsubscribe(subscription)
 
     async def close(self) -> None:
         """Stop answering; what is being answered is cancelled."""
@@ -128,15 +102,16 @@ class Answerer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # --- news ---------------------------------------------------------------------------------------------------
 
     def _follower(self, handler: Handler) -> Any:
-        async def arrived(msg: Msg) -> None:
+        async def follow(msg: Msg) -> None:
             assert isinstance(handler.what, type)
             try:
                 envelope = EventEnvelope.from_binary(msg.data)
@@ -145,6 +120,10 @@ class Answerer:
                 log.warning("news could not be followed", extra={"subject": msg.subject, "error": error.message})
             except Exception:
                 log.exception("a bug: news could not be followed", extra={"subject": msg.subject})
+
+        async def arrived(msg: Msg) -> None:
+            # One after another, and to its end even when the connection (and its callbacks with it) is lost meanwhile.
+            await asyncio.shield(self._spawn(follow(msg)))
 
         return arrived
 
@@ -198,7 +177,8 @@ class Answerer:
 
     def _admit(self, call: Call, method: Method, *, trusted: bool) -> Call:
         if call.signed:
-            call = replace(call, principal=self._bus.verifier.verify(call.signed))
+            # To a peer the principal is the cause, not the permission: what somebody began may outlast their proof.
+            call = replace(call, principal=self._bus.verifier.verify(call.signed, expired=trusted))
         if trusted or method.public:
             return call
         if call.principal is None:
@@ -268,7 +248,7 @@ class Answerer:
             await asyncio.wait((feeding, beating), return_when=asyncio.FIRST_COMPLETED)
             if feeding.done():
                 feeding.result()
-        except (ReaderGone, Unavailable):
+        except ReaderGone:
             pass
         finally:
             gauge.dec()
@@ -302,7 +282,7 @@ class Answerer:
 
     def _audit(self, call: Call, method: Method, request: Message[Any] | None, outcome: str) -> None:
         principal = call.principal
-        target = _target(request) if request is not None else ""
+        target = _target(request)[:_MAX_TARGET] if request is not None else ""
         token = calls.current.set(call)
         try:
             self._bus.tell(

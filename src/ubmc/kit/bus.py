@@ -44,6 +44,7 @@ log = logging.getLogger("ubmc.bus")
 ASK_SECONDS = 5.0
 STORE_SECONDS = 2.0
 MAX_CALLS = 1024
+MAX_PENDING = 8192
 _NO_RESPONDERS = "503"
 
 
@@ -74,17 +75,10 @@ class Bus:
         self._spawn(self._outbox.run())
 
     async def _run(self, endpoint: Endpoint) -> None:
+        # As many answers and frames may come in one gulp as calls and streams are under way.
+        await self.link.subscribe(f"{self._inbox}.*", self._arrived, pending=MAX_PENDING)
+        await self.answerer.start()
         await self.link.connect(endpoint)
-        while True:
-            with contextlib.suppress(Unavailable):
-                await self.link.subscribe(f"{self._inbox}.*", self._arrived)
-                break
-            await self.link.connected.wait()
-        while True:
-            with contextlib.suppress(Unavailable):
-                await self.answerer.subscribe()
-                return
-            await self.link.connected.wait()
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)
@@ -136,7 +130,9 @@ class Bus:
             raise Exhausted("too many streams at once")
         self._reading[call_id] = (subject, reader, sent)
         try:
-            await self.link.publish(subject, request.to_binary(), f"{self._inbox}.{call_id}", {calls.HEADER: sent.header()})
+            await self.link.publish(
+                subject, request.to_binary(), f"{self._inbox}.{call_id}", {calls.HEADER: sent.header()}
+            )
             while (frame := await reader.next()) is not None:
                 yield token.response.from_binary(frame)
         finally:
@@ -174,15 +170,16 @@ class Bus:
         if len(self._waiting) >= MAX_CALLS:
             raise Exhausted("too many calls at once")
         call_id = self._new_id()
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Msg] = loop.create_future()
         self._waiting[call_id] = (subject, future)
+        # Far cheaper than asyncio.timeout; the loop's clock is the monotonic one, in which deadlines are.
+        timer = loop.call_at(deadline, _expire, future, what)
         try:
             await self.link.publish(subject, data, f"{self._inbox}.{call_id}", headers)
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                answer = await future
-        except TimeoutError as error:
-            raise TimedOut(f"{what} did not answer in time; whether it was done is unknown") from error
+            answer = await future
         finally:
+            timer.cancel()
             del self._waiting[call_id]
         if answer.headers is not None and answer.headers.get("Status") == _NO_RESPONDERS:
             raise Unavailable(f"{what} is not running")
@@ -257,7 +254,7 @@ class Bus:
         return Cause(kind="user", user=call.principal.user, trace_id=call.trace.trace_id)
 
     async def _send(self, subject: str, data: bytes, sent: asyncio.Future[None]) -> None:
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(UbmcError):
             await self.link.publish(subject, data)
         if not sent.done():
             sent.set_result(None)
@@ -298,6 +295,11 @@ class Bus:
         for asked, reader, _call in self._reading.values():
             if asked.lower() == subject.lower():
                 reader.fail(error)
+
+
+def _expire(future: asyncio.Future[Msg], what: str) -> None:
+    if not future.done():
+        future.set_exception(TimedOut(f"{what} did not answer in time; whether it was done is unknown"))
 
 
 def _name(token: Unary[Any, Any] | ServerStream[Any, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-MAX_MESSAGE = 64 * 1024
+MAX_MESSAGE = 128 * 1024  # below the usual send buffer of 208 KiB
 MAX_DESCRIPTORS = 16
 
 

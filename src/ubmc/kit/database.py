@@ -39,7 +39,9 @@ class Database:
         self.path = path
         self.set_aside: Path | None = None
         """Where a damaged file was put when this one was opened."""
-        self._jobs: queue.Queue[tuple[Job, asyncio.Future[Any], asyncio.AbstractEventLoop] | None] = queue.Queue(WAITING)
+        self._jobs: queue.Queue[tuple[Job, asyncio.Future[Any], asyncio.AbstractEventLoop] | None] = queue.Queue(
+            WAITING
+        )
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
@@ -51,7 +53,7 @@ class Database:
             connection = self._connect()
         except sqlite3.DatabaseError as error:
             self.set_aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
-            log.error(  # noqa: TRY400  the file is the matter, not our stack
+            log.error(
                 "a database is damaged and was set aside",
                 extra={"file": str(self.path), "aside": str(self.set_aside), "error": str(error)},
             )
@@ -170,7 +172,7 @@ class Database:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            log.error("the database does not take changes", extra={"error": str(error)})  # noqa: TRY400
+            log.error("the database does not take changes", extra={"error": str(error)})
             failure = Unavailable(f"the database does not take changes: {error}")
             outcomes = [(None, failure)] * len(batch)
         for (_job, future, loop), (result, failed) in zip(batch, outcomes, strict=True):

@@ -52,6 +52,7 @@ class Guard:
     def connect(self, channel: Channel) -> None:
         """Use this channel from now on."""
         if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())  # somebody may be handing over
             self._channel.close()
         self._channel = channel
         self._connected.set()
@@ -78,7 +79,7 @@ class Guard:
             raise Unavailable("the guardian answers something else")
 
     def keep(self, name: str, how: str, descriptor: int) -> None:
-        """Hand over a line; the descriptor is ours from now on. A line of the same name takes the place of the old one."""
+        """Hand over a line in place of an earlier one of its name; the descriptor is ours from now on."""
         kept = Kept(name, how, descriptor)
         for old in [each for each in self._kept if each.name == name]:
             self._kept.remove(old)
@@ -128,4 +129,5 @@ async def _readable(channel: Channel) -> None:
     try:
         await arrived.wait()
     finally:
-        loop.remove_reader(channel.fileno())
+        if channel.fileno() >= 0:  # not replaced meanwhile
+            loop.remove_reader(channel.fileno())

@@ -19,7 +19,7 @@ from pathlib import Path
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
+from nats.aio.subscription import Subscription as NatsSubscription
 
 from ubmc.kit.errors import Exhausted, Unavailable
 from ubmc.kit.keys import BusKey
@@ -28,12 +28,14 @@ from ubmc.kit.metrics import Metrics
 log = logging.getLogger("ubmc.bus")
 
 RECONNECT_SECONDS = 0.05
+QUIET_SECONDS = 2.0
+CONNECT_SECONDS = 10.0
 FLUSH_SECONDS = 2.0
 PENDING_MESSAGES = 256
 PENDING_BYTES = 1024 * 1024
 MAX_PAYLOAD = 256 * 1024
 _FORBIDDEN = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
-_LISTEN = "0A"  # st of a listening socket in /proc/net/tcp
+_LISTEN, _ESTABLISHED = "0A", "01"  # st of a socket in /proc/net/tcp
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,81 +45,154 @@ class Endpoint:
     port: int
     uid: int
 
-    def genuine(self) -> bool:
-        """Whether the socket that listens on our port of 127.0.0.1 belongs to the expected user (proc(5), net/tcp)."""
-        address = f"0100007F:{self.port:04X}"
+    def genuine(self, local_port: int = 0) -> bool:
+        """Whether the socket that listens on our port of 127.0.0.1 belongs to the expected user (proc(5), net/tcp).
+
+        Args:
+            local_port: the port of our end of a connection. The other end of it must belong to that user too: a
+                listener may have changed hands since the connection was accepted.
+        """
+        address, peer = f"0100007F:{self.port:04X}", f"0100007F:{local_port:04X}"
+        listens, accepted = False, not local_port
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[1] == address and fields[3] == _LISTEN:
-                return int(fields[7]) == self.uid
-        return False
+            if fields[1] != address:
+                continue
+            ours = int(fields[7]) == self.uid
+            if fields[3] == _LISTEN:
+                listens = ours
+            elif fields[3] == _ESTABLISHED and fields[2] == peer:
+                accepted = ours
+        return listens and accepted
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """A subject that we listen to, over all connections."""
+
+    subject: str
+    queue: str
+    callback: Callable[[Msg], Awaitable[None]]
+    pending: int
+    """How many messages may wait for the callback."""
+    client: Client | None = None
+    """The connection that knows of it."""
+    live: NatsSubscription | None = None
 
 
 class Link:
-    """A connection that comes back by itself."""
+    """A connection that comes back by itself.
+
+    The client library's own reconnecting is switched off: it ends for good at some errors, and a stranger who listens
+    on the port while the server is away can make it hang. Every connection is a new client, so that nothing that was
+    meant for an earlier one can be sent by a later one.
+    """
 
     def __init__(self, process: str, key: BusKey, metrics: Metrics) -> None:
         self.process = process
         self.connected = asyncio.Event()
-        self.on_connect: list[Callable[[], None]] = []
         self.on_disconnect: list[Callable[[], None]] = []
         self.on_forbidden: Callable[[str], None] = lambda _subject: None
         self._key = key
         self._metrics = metrics
         self._client = Client()
+        self._subscriptions: list[Subscription] = []
+        self._lost = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
         self._slow: set[str] = set()
         self._closing = False
 
     async def connect(self, endpoint: Endpoint) -> None:
-        """Connect, trying until it works; afterwards the connection restores itself.
+        """Connect, trying until it works; afterwards the connection restores itself until `close`.
 
         Cancelling is the only way to give up.
         """
+        await self._dial(endpoint)
+        self._keeping = asyncio.create_task(self._keep(endpoint))
+
+    async def _keep(self, endpoint: Endpoint) -> None:
+        while True:
+            await self._lost.wait()
+            await self._dial(endpoint)
+            log.info("the bus is back")
+
+    async def _dial(self, endpoint: Endpoint) -> None:
+        began, said = asyncio.get_running_loop().time(), False
+        while True:
+            await self._discard()
+            self._lost.clear()
+            try:
+                await self._attempt(endpoint)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+            except Exception as error:  # noqa: BLE001  a stranger on the port may make the library raise anything
+                waited = asyncio.get_running_loop().time() - began
+                if waited > QUIET_SECONDS and not said:  # a server that starts, or learns our key, is no news
+                    log.warning("the bus cannot be reached yet", extra={"error": repr(error)})
+                    said = True
+            else:
+                self.connected.set()
+                return
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _attempt(self, endpoint: Endpoint) -> None:
+        client = self._client = Client()
+        client._public_nkey = self._key.public  # noqa: SLF001  the library's own way drags in PyNaCl
 
         def sign(nonce: str) -> bytes:
-            if not endpoint.genuine():
+            name = client._transport._io_writer.get_extra_info("sockname")  # type: ignore[union-attr] # noqa: SLF001
+            if not endpoint.genuine(name[1]):
                 raise nats.errors.AuthorizationError
             return self._key.sign(nonce)
 
-        said = False
-        while True:
-            self._client = Client()
-            self._client._public_nkey = self._key.public  # noqa: SLF001  the library's own way drags in PyNaCl
-            try:
-                await self._client.connect(
-                    f"nats://127.0.0.1:{endpoint.port}",
-                    name=self.process,
-                    signature_cb=sign,
-                    error_cb=self._error,
-                    disconnected_cb=self._disconnected,
-                    reconnected_cb=self._reconnected,
-                    allow_reconnect=True,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # annotated as int
-                    connect_timeout=2,
-                    ping_interval=5,
-                    max_outstanding_pings=2,
-                    inbox_prefix=f"_INBOX_{self.process}",
-                    pending_size=0,
-                )
-            except (OSError, nats.errors.Error, TimeoutError) as error:
-                await self._discard()
-                if not said:
-                    log.warning("the bus cannot be reached yet", extra={"error": repr(error)})
-                    said = True
-                await asyncio.sleep(RECONNECT_SECONDS)
-                continue
-            self._up()
-            return
+        async def gone() -> None:
+            self._disconnected(client)
+
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.connect(
+                f"nats://127.0.0.1:{endpoint.port}",
+                name=self.process,
+                signature_cb=sign,
+                error_cb=self._error,
+                closed_cb=gone,
+                allow_reconnect=False,
+                connect_timeout=2,
+                ping_interval=5,
+                max_outstanding_pings=2,
+                inbox_prefix=f"_INBOX_{self.process}",
+                pending_size=0,
+            )
+            while missing := [each for each in self._subscriptions if each.client is not client]:
+                for each in missing:
+                    await self._apply(each, client)
+                await client.flush(timeout=FLUSH_SECONDS)  # type: ignore[arg-type] # annotated as int
+        if self._lost.is_set():
+            raise nats.errors.ConnectionClosedError
+
+    async def _apply(self, subscription: Subscription, client: Client) -> None:
+        subscription.client = client
+        subscription.live = await client.subscribe(
+            subscription.subject,
+            queue=subscription.queue,
+            cb=subscription.callback,
+            pending_msgs_limit=subscription.pending,
+            pending_bytes_limit=PENDING_BYTES,
+        )
+        await asyncio.sleep(0)  # the command of subscribe() is written by another task
 
     async def _discard(self) -> None:
         # Closing a client that never got through asserts, or trips over what it has not made yet.
-        with contextlib.suppress(OSError, nats.errors.Error, TimeoutError, AssertionError, AttributeError):
+        with contextlib.suppress(Exception):
             await self._client.close()
 
     async def close(self) -> None:
         """Close the connection for good."""
         self._closing = True
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
         self.connected.clear()
         await self._discard()
 
@@ -137,25 +212,41 @@ class Link:
         except (nats.errors.Error, OSError) as error:
             raise Unavailable("the bus is away") from error
 
-    async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]], queue: str = "") -> Subscription:
-        """Subscribe; when this returns the server knows, unless the bus went away: then it is told when it comes back.
+    async def subscribe(
+        self,
+        subject: str,
+        callback: Callable[[Msg], Awaitable[None]],
+        queue: str = "",
+        *,
+        pending: int = PENDING_MESSAGES,
+    ) -> Subscription:
+        """Listen to a subject on this connection and all later ones.
 
-        Raises:
-            Unavailable: there has been no connection yet, or it was closed.
+        When this returns the server knows, unless the bus is away; then it will know before `connected` is set again.
         """
-        try:
-            subscription = await self._client.subscribe(
-                subject, queue=queue, cb=callback, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
-            )
-        except (nats.errors.Error, OSError) as error:
-            raise Unavailable("the bus is away") from error
-        with contextlib.suppress(Unavailable):
-            await self.flush()
+        subscription = Subscription(subject, queue, callback, pending)
+        self._subscriptions.append(subscription)
+        if self.connected.is_set():
+            with contextlib.suppress(nats.errors.Error, OSError, Unavailable):
+                await self._apply(subscription, self._client)
+                await self.flush()
         return subscription
 
+    async def known(self) -> None:
+        """Return when the server knows all subscriptions made so far, however long that takes."""
+        while True:
+            await self.connected.wait()
+            with contextlib.suppress(Unavailable):
+                await self.flush()
+                return
+            await asyncio.sleep(RECONNECT_SECONDS)
+
     async def flush(self) -> None:
-        """Return when the server has seen everything that was sent before."""
-        await asyncio.sleep(0)  # the command of subscribe() is written by another task
+        """Return when the server has seen everything that was sent before.
+
+        Raises:
+            Unavailable: the bus is away.
+        """
         try:
             await self._client.flush(timeout=FLUSH_SECONDS)  # type: ignore[arg-type] # annotated as int
         except (nats.errors.Error, OSError) as error:
@@ -163,26 +254,24 @@ class Link:
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription."""
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await subscription.unsubscribe()
+        with contextlib.suppress(ValueError):
+            self._subscriptions.remove(subscription)
+        if subscription.live is not None and subscription.client is self._client:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await subscription.live.unsubscribe()
 
-    def _up(self) -> None:
-        self.connected.set()
-        for callback in self.on_connect:
+    def _disconnected(self, client: Client) -> None:
+        if client is not self._client:
+            return
+        self._lost.set()
+        if not self.connected.is_set():
+            return
+        self.connected.clear()
+        if not self._closing:
+            log.warning("the bus is lost")
+            self._metrics.bus_disconnects.inc()
+        for callback in tuple(self.on_disconnect):
             callback()
-
-    async def _reconnected(self) -> None:
-        log.info("the bus is back")
-        self._up()
-
-    async def _disconnected(self) -> None:
-        if self.connected.is_set():
-            self.connected.clear()
-            if not self._closing:
-                log.warning("the bus is lost")
-                self._metrics.bus_disconnects.inc()
-            for callback in self.on_disconnect:
-                callback()
 
     async def _error(self, error: Exception) -> None:
         forbidden = _FORBIDDEN.search(str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import logging
 import sys
 from typing import Any
@@ -32,7 +32,7 @@ class HumanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One entry."""
-        when = datetime.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        when = dt.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         fields = " ".join(f"{name}={_plain(str(value))}" for name, value in _fields(record).items())
         name = record.name.removeprefix("ubmc.")
         line = f"{when} {record.levelname} {name}: {_plain(record.getMessage())}" + (f" ({fields})" if fields else "")
@@ -46,7 +46,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One entry."""
-        when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        when = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         entry: dict[str, Any] = {
             "time": when,
             "level": record.levelname.lower(),

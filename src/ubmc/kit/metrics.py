@@ -18,6 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._answered: dict[tuple[str, str], Histogram] = {}  # `labels` takes as long as all else of it
         self.rpc_seconds = Histogram(
             "ubmc_rpc_duration_seconds",
             "Time to answer a call, by method and outcome",
@@ -42,7 +43,10 @@ class Metrics:
 
     def answered(self, method: str, outcome: str, seconds: float, trace: Trace) -> None:
         """Count one answered call; the trace becomes the exemplar."""
-        self.rpc_seconds.labels(method, outcome).observe(seconds, {"trace_id": trace.trace_id})
+        histogram = self._answered.get((method, outcome))
+        if histogram is None:
+            histogram = self._answered[method, outcome] = self.rpc_seconds.labels(method, outcome)
+        histogram.observe(seconds, {"trace_id": trace.trace_id})
 
     def text(self) -> str:
         """All metrics of this process as OpenMetrics text."""

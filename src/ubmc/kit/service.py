@@ -7,16 +7,33 @@ are made of that. It overrides `setup`, `work` and `teardown`; the frame does th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from protobuf import Message
 
 from ubmc.kit.bus import Bus
+from ubmc.kit.errors import Internal
 from ubmc.kit.handlers import on, rpc, stream
 from ubmc.rpc import ServerStream, Unary
 
-__all__ = ["Service", "on", "rpc", "stream"]
+__all__ = ["Service", "lasting", "on", "rpc", "stream"]
+
+
+async def lasting(work: Awaitable[object]) -> None:
+    """Work of a task group that must go on: should it end or be cancelled from within, that is a failure of the group.
+
+    Raises:
+        Internal: it ended. A task group on its own lets go of a task that a stray cancellation ended, without a word.
+    """
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Internal("a part of the service was cancelled from within") from error
+    raise Internal("a part of the service came to an end")
 
 
 class Service:

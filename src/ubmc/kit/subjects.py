@@ -1,6 +1,6 @@
 """The subjects of the bus. They are derived from the schema here and written by hand nowhere.
 
-`rpc.<Service>.<Method>`               a call on behalf of somebody at a door, with a signed principal unless it is public
+`rpc.<Service>.<Method>`               a call on behalf of somebody at a door, with a signed principal unless public
 `peer.<Service>.<Method>`              a call of one service of ours to another; who may is decided by bus permissions
 `event.<domain>.<component>.<what>`    news that are kept in the event log
 `signal.<domain>.<component>.<what>`   news that are only told
@@ -23,6 +23,8 @@ Token = Unary[Any, Any] | ServerStream[Any, Any]
 EVENTS = "event.>"
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NO_COMPONENT = "-"
+_UNFIT = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_COMPONENT = 64
 
 
 def rpc(token: Token) -> str:
@@ -48,11 +50,15 @@ def kind_of(event: type[Message[Any]]) -> EventKind:
 
 
 def event(kind: type[Message[Any]], component: str = "*") -> str:
-    """Where news of this kind about `component` are told; all components by default."""
+    """Where news of this kind about `component` are told; all components by default.
+
+    A component may be whatever somebody asked about, so what cannot stand in a subject becomes a dash.
+    """
     option = kind_of(kind)
     root = "signal" if option.unlogged else "event"
     what = _WORD.sub("_", kind.desc().name).lower()
-    return f"{root}.{option.domain}.{component.replace('.', '-') or _NO_COMPONENT}.{what}"
+    place = "*" if component == "*" else _UNFIT.sub("-", component[:_LONGEST_COMPONENT]) or _NO_COMPONENT
+    return f"{root}.{option.domain}.{place}.{what}"
 
 
 def stream(process: str, stream_id: str) -> str:

@@ -13,12 +13,14 @@ import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _random = random.SystemRandom()
 _ids = random.Random(_random.getrandbits(128))  # noqa: S311  ids need to be unique, not secret
 
@@ -40,7 +42,7 @@ class Trace:
     def parse(text: str) -> Trace | None:
         """The trace of a `traceparent`, None if it is not one of version 00."""
         match = _TRACEPARENT.fullmatch(text)
-        if match is None or not int(match[1], 16) or not int(match[2], 16):
+        if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
             return None
         return Trace(match[1], match[2], bool(int(match[3], 16) & 1))
 
@@ -59,6 +61,24 @@ current: ContextVar[Trace | None] = ContextVar("ubmc_trace", default=None)
 def after_fork() -> None:
     """Give this process its own sequence of ids."""
     _ids.seed(_random.getrandbits(128))
+
+
+class _Unrecorded:
+    """A span that only has ids. Every call makes two of these, so it is no generator: those cost five times as much."""
+
+    __slots__ = ("_token", "_trace")
+
+    def __init__(self, parent: Trace | None) -> None:
+        self._trace = parent.child() if parent is not None else Trace.new()
+
+    def __enter__(self) -> Trace:
+        self._token = current.set(self._trace)
+        return self._trace
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        current.reset(self._token)
 
 
 class Exporter:
@@ -87,19 +107,13 @@ class Exporter:
             self._provider.shutdown()
             self._provider = None
 
-    @contextlib.contextmanager
-    def span(self, name: str, parent: Trace | None, attributes: dict[str, str]) -> Iterator[Trace]:
+    def span(
+        self, name: str, parent: Trace | None, attributes: dict[str, str]
+    ) -> contextlib.AbstractContextManager[Trace]:
         """A span that is the current one while the block runs; an exception in it is recorded."""
         if self._provider is None:
-            trace = parent.child() if parent is not None else Trace.new()
-            token = current.set(trace)
-            try:
-                yield trace
-            finally:
-                current.reset(token)
-            return
-        with self._recorded(self._provider, name, parent, attributes) as trace:
-            yield trace
+            return _Unrecorded(parent)
+        return self._recorded(self._provider, name, parent, attributes)
 
     @contextlib.contextmanager
     def _recorded(

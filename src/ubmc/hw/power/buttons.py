@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from ubmc.hw.gpio.port import InputLine, Lines, OutputLine, Release
-from ubmc.hw.power.port import Action, Level, News
+from ubmc.hw.power.boot import BOOTS, check_boot
+from ubmc.hw.power.port import Action, BootTarget, Level, News
 from ubmc.hw.power.wired import MainsEpoch, Reopened, WiredPower
 from ubmc.kit.errors import Invalid, Refused, Unavailable
 
 _LOG = logging.getLogger("ubmc.hw.power")
+
+# Tells the firmware where its next boot comes from, once; None: from its own order. Raises `Unavailable`.
+SetBoot = Callable[[BootTarget | None], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class ButtonPower(WiredPower):
         board: ButtonBoard,
         *,
         mains_epoch: MainsEpoch | None = None,
+        set_boot: SetBoot | None = None,
         reopened: Reopened | None = None,
     ) -> None:
         """Make the driver; nothing is touched before `open`.
@@ -83,11 +89,13 @@ class ButtonPower(WiredPower):
             board: which lines.
             mains_epoch: what tells the epoch of mains, where a board can. A text "INSTANCE:COUNT": mains came back
                 exactly if INSTANCE is the same and COUNT is higher; with another INSTANCE nothing is proven.
+            set_boot: what tells the firmware of the next boot, where a board can; it takes every target.
             reopened: called with new releases when the hardware went away and came back.
         """
         super().__init__(lines, reopened, mains_epoch)
         self._board = board
         self._wires = {Action.RESET: board.reset, Action.NMI: board.nmi, Action.ON: board.button}
+        self._set_boot = set_boot
         self._open = _Open()
         self._our_press = False
         self._deaf_until = 0.0
@@ -99,18 +107,24 @@ class ButtonPower(WiredPower):
         wired = {action for action, wire in self._wires.items() if wire is not None}
         return frozenset(wired | {Action.SOFT_OFF, Action.FORCE_OFF})
 
-    async def do(self, action: Action) -> None:
+    @property
+    def boot_targets(self) -> frozenset[BootTarget]:
+        """All, if the firmware can be told; buttons alone cannot."""
+        return frozenset() if self._set_boot is None else frozenset(BootTarget)
+
+    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
         """Press a button; see `ubmc.hw.power.port.Power.do`. Presses wait for each other.
 
         A caller who is cancelled while waiting for another press has not pressed; afterwards the press runs to its end.
         A forced off of a host that is off already does nothing, because a press would power it on.
 
         Raises:
-            Refused: no such line, or not in this level.
-            Unavailable: the line does not obey, or the driver is closed.
+            Refused: no such line, or not in this level, or no such choice of a boot.
+            Unavailable: the line or the firmware does not obey, or the driver is closed.
         """
         if action not in self.actions:
             raise Refused(f"this board has no line for {action.value}")
+        check_boot(action, boot, self.boot_targets)
         await self._turn.acquire()
         try:
             if not self._ready:
@@ -122,7 +136,7 @@ class ButtonPower(WiredPower):
         if work is None:
             self._turn.release()
             return
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(self._boot(boot, work) if action in BOOTS else work)
         task.add_done_callback(self._done)
         await asyncio.shield(task)
 
@@ -135,7 +149,7 @@ class ButtonPower(WiredPower):
         except Unavailable:
             return Level.UNKNOWN
 
-    def _work(self, action: Action, level: Level) -> Awaitable[None] | None:
+    def _work(self, action: Action, level: Level) -> Coroutine[Any, Any, None] | None:
         """What to do on the wires for an action in this level; None for nothing. Raises `Refused`."""
         board = self._board
         if action in (Action.ON, Action.SOFT_OFF) and level is Level.UNKNOWN:
@@ -151,6 +165,16 @@ class ButtonPower(WiredPower):
             raise Refused(f"the host is off: {action.value} needs one that is on")
         seconds = {Action.RESET: board.reset_seconds, Action.NMI: board.nmi_seconds}.get(action, board.press_seconds)
         return self._press(action, seconds)
+
+    async def _boot(self, boot: BootTarget | None, work: Coroutine[Any, Any, None]) -> None:
+        """Tell the firmware, then press; it is told of its own order too, as it may have been told otherwise before."""
+        try:
+            if self._set_boot is not None:
+                await self._set_boot(boot)
+        except BaseException:
+            work.close()
+            raise
+        await work
 
     async def _power_on(self) -> None:
         self._coming_up_until = asyncio.get_running_loop().time() + self._board.settle_seconds

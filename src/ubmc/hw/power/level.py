@@ -6,8 +6,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from ubmc.hw.gpio.port import InputLine, Lines, OutputLine, Release
+from ubmc.hw.power.boot import check_boot
 from ubmc.hw.power.buttons import Wire
-from ubmc.hw.power.port import Action, Level
+from ubmc.hw.power.port import Action, BootTarget, Level
 from ubmc.hw.power.wired import MainsEpoch, Reopened, WiredPower
 from ubmc.kit.errors import Refused, Unavailable
 
@@ -43,15 +44,16 @@ class ChassisLine(WiredPower):
         """On and (forced) off."""
         return frozenset({Action.ON, Action.FORCE_OFF})
 
-    async def do(self, action: Action) -> None:
+    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
         """Hold the line at the level of the action.
 
         Raises:
-            Refused: anything but ON and FORCE_OFF.
+            Refused: anything but ON and FORCE_OFF, or any `boot`.
             Unavailable: the line does not obey, or the driver is closed.
         """
         if action not in self.actions:
             raise Refused(f"the supply of a chassis knows on and force-off only, not {action.value}")
+        check_boot(action, boot, self.boot_targets)
         async with self._turn:
             if not self._ready or self._enable is None:
                 raise Unavailable("the power lines cannot be reached; they are tried again")

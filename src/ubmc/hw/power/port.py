@@ -1,7 +1,7 @@
 """The port for power: what powermgr asks of the wires of one host or one chassis, and what the wires tell it.
 
-A driver does what it is told and reports what it sees. It decides nothing: what is allowed when is statemgr's table, and
-how long to wait for an effect is statemgr's patience.
+A driver does what it is told and reports what it sees. It decides nothing: what is allowed when is statemgr's table,
+and how long to wait for an effect is statemgr's patience.
 """
 
 from __future__ import annotations
@@ -22,6 +22,16 @@ class Action(Enum):
     FORCE_OFF = "force-off"  # hold the power button, or cut
     RESET = "reset"  # reset line; RAM contents are lost, power stays
     NMI = "nmi"  # diagnostic interrupt
+
+
+class BootTarget(Enum):
+    """Where the next boot can be made to come from."""
+
+    PXE = "pxe"  # the network
+    DISK = "disk"  # the first disk
+    CD = "cd"  # CD or DVD, also virtual
+    USB = "usb"  # a removable drive
+    FIRMWARE_SETUP = "firmware-setup"  # the set-up screen of the firmware
 
 
 class Level(Enum):
@@ -59,6 +69,10 @@ class Power(Protocol):
     def actions(self) -> frozenset[Action]:
         """What these wires can do."""
 
+    @property
+    def boot_targets(self) -> frozenset[BootTarget]:
+        """What `do` takes as `boot`; empty where the wires have no say in it."""
+
     async def open(self) -> tuple[Release, ...]:
         """Connect, drive every momentary line inactive, and return how another process can do the same.
 
@@ -69,18 +83,24 @@ class Power(Protocol):
             Unavailable: the hardware cannot be reached (it is tried again later).
         """
 
-    async def do(self, action: Action) -> None:
+    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
         """Carry out the action on the wires; returns when the wires have been driven, not when the host obeyed.
 
         A press that has begun is always ended, even if the caller is cancelled.
 
+        Args:
+            action: what to do.
+            boot: for ON and RESET: where the boot that follows comes from; the boots after it, also those that the
+                guest begins by itself, come from the machine's own order again. None: this one does already, whatever
+                was asked for before.
+
         Raises:
-            Refused: the wires cannot do this action at all, or not in this level.
+            Refused: the wires cannot do this action at all, or not in this level; or they cannot choose that boot.
             Unavailable: the hardware cannot be reached.
         """
 
     def watch(self) -> AsyncIterator[Sight]:
-        """The level now, then every change and all news. When the hardware goes away it yields `UNKNOWN` and goes on."""
+        """The level now, then every change and all news. While the hardware is away that is `UNKNOWN`; it goes on."""
 
     async def mains_epoch(self) -> str | None:
         """What is known of mains, as a text that is compared with an earlier one; None where nothing can be proven.

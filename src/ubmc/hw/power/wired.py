@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
 from ubmc.hw.gpio.port import InputLine, Lines, Release
-from ubmc.hw.power.port import Level
+from ubmc.hw.power.port import BootTarget, Level
 from ubmc.hw.power.sightings import Sightings, Watcher
 from ubmc.kit.errors import UbmcError
 
@@ -34,6 +34,11 @@ class WiredPower(ABC):
         self._lost = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._ready = False  # the lines are open
+
+    @property
+    def boot_targets(self) -> frozenset[BootTarget]:
+        """None: lines alone have no say in where a host boots from."""
+        return frozenset()
 
     @abstractmethod
     async def _request(self) -> None:

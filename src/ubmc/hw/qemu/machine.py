@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Literal
 
+from ubmc.hw.power.port import BootTarget
 from ubmc.kit.errors import Invalid, Refused
 
 # sockaddr_un.sun_path is 108 bytes with its closing zero (unix(7)).
 SOCKET_PATH_MAX = 107
+NIC = "nic0"
 # QEMU takes any text for names, but this one is also part of file names and of the process name.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FORMAT_BY_SUFFIX = {".qcow2": "qcow2", ".raw": "raw", ".img": "raw", ".iso": "raw"}
@@ -74,7 +76,9 @@ class MachineSpec:
         memory_mb: RAM in MiB.
         cpus: number of virtual processors.
         drives: images, in boot order.
-        network: a NIC behind QEMU's own NAT; the guest reaches out, nobody reaches in.
+        network: a NIC behind QEMU's own NAT; the guest reaches out, nobody reaches in. It is last in boot order.
+        network_rom: the option ROM that boots from the NIC; None: it has none, and nothing boots from it.
+        netboot: the file that this NAT's DHCP and TFTP servers offer; the guest can read all of its folder.
         firmware: a firmware image that holds code and variables, as `OVMF.fd`; None is SeaBIOS.
         kernel: a kernel to boot without any disk; `initrd` and `append` go with it.
         initrd: the initial RAM disk.
@@ -94,6 +98,8 @@ class MachineSpec:
     cpus: int = 1
     drives: tuple[Drive, ...] = ()
     network: bool = False
+    network_rom: Path | None = None
+    netboot: Path | None = None
     firmware: Path | None = None
     kernel: Path | None = None
     initrd: Path | None = None
@@ -203,8 +209,17 @@ def choose_accelerator(wanted: Accelerator, cpu_flags: Collection[str], *, kvm_w
     return Accelerator.TCG
 
 
-def command(spec: MachineSpec, layout: Layout, binary: str, accelerator: Accelerator) -> list[str]:
-    """The command line, `accelerator` being TCG or KVM.
+def command(
+    spec: MachineSpec, layout: Layout, binary: str, accelerator: Accelerator, order: Mapping[str, int] | None = None
+) -> list[str]:
+    """The command line.
+
+    Args:
+        spec: the machine.
+        layout: its files.
+        binary: the program.
+        accelerator: TCG or KVM.
+        order: the boot index of each device that can boot; None: the machine's own order.
 
     Raises:
         Invalid: the specification or the layout cannot work; says what.
@@ -223,12 +238,29 @@ def command(spec: MachineSpec, layout: Layout, binary: str, accelerator: Acceler
     argv += _control(spec, layout)
     argv += ["-device", "VGA,id=vga0", "-display", "none", "-vnc", f"unix:{_escaped(layout.vnc)}"]
     argv += ["-device", "pvpanic-pci,id=panic0", "-device", "i6300esb,id=watchdog0", "-device", "virtio-rng-pci"]
-    if spec.network:
-        # No option ROM: it belongs to another package, and QEMU does not start where it is missing.
-        argv += ["-netdev", "user,id=net0", "-device", "virtio-net-pci,id=nic0,netdev=net0,romfile="]
-    argv += _drives(spec.drives)
+    order = own_order(spec) if order is None else order
+    argv += _network(spec, order)
+    argv += _drives(spec.drives, order)
     argv += _boot(spec)
     return [*argv, *spec.extra]
+
+
+def own_order(spec: MachineSpec) -> dict[str, int]:
+    """The boot index of each device that can boot, by its id: 1 is tried first."""
+    devices = [f"drive{number}" for number in range(len(spec.drives))]
+    if spec.network and spec.network_rom:
+        devices.append(NIC)
+    return {device: index for index, device in enumerate(devices, 1)}
+
+
+def boot_devices(spec: MachineSpec) -> dict[BootTarget, str]:
+    """The device that each boot target means, by its id. A kernel that QEMU loads comes before all devices."""
+    if spec.kernel:
+        return {}
+    found = {BootTarget.PXE: NIC} if spec.network and spec.network_rom else {}
+    for number, drive in enumerate(spec.drives):
+        found.setdefault(BootTarget.CD if drive.kind == "cdrom" else BootTarget.DISK, f"drive{number}")
+    return found
 
 
 def _check(spec: MachineSpec) -> None:
@@ -243,7 +275,16 @@ def _check(spec: MachineSpec) -> None:
     for drive in spec.drives:
         if (drive.kind, drive.bus, drive.read_only) == ("disk", "sata", True):
             raise Invalid(f"{drive.path}: a SATA disk cannot be read only; choose the bus virtio, or a CD")
-    files = (spec.firmware, spec.kernel, spec.initrd, *(drive.path for drive in spec.drives))
+    if spec.netboot and not spec.network:
+        raise Invalid("a file to boot from the network goes with a network card; there is none")
+    files = (
+        spec.firmware,
+        spec.kernel,
+        spec.initrd,
+        spec.network_rom,
+        spec.netboot,
+        *(drive.path for drive in spec.drives),
+    )
     for path in files:
         if path is not None and not path.is_absolute():
             raise Invalid(f"{path}: paths of a machine must be absolute")
@@ -274,7 +315,20 @@ def _control(spec: MachineSpec, layout: Layout) -> list[str]:
     return argv
 
 
-def _drives(drives: tuple[Drive, ...]) -> list[str]:
+def _network(spec: MachineSpec, order: Mapping[str, int]) -> list[str]:
+    if not spec.network:
+        return []
+    net = "user,id=net0"
+    if spec.netboot:
+        net += f",tftp={_escaped(spec.netboot.parent)},bootfile={_escaped(spec.netboot.name)}"
+    # Always said: QEMU does not start where the ROM that it would take by itself is not installed.
+    nic = f"virtio-net-pci,id={NIC},netdev=net0,romfile={_escaped(spec.network_rom or '')}"
+    if NIC in order:
+        nic += f",bootindex={order[NIC]}"
+    return ["-netdev", net, "-device", nic]
+
+
+def _drives(drives: tuple[Drive, ...], order: Mapping[str, int]) -> list[str]:
     argv: list[str] = []
     if any(drive.bus == "virtio" and drive.kind == "cdrom" for drive in drives):
         argv += ["-device", "virtio-scsi-pci,id=scsi0"]
@@ -290,7 +344,7 @@ def _drives(drives: tuple[Drive, ...]) -> list[str]:
             sata += 1
         else:
             model = "scsi-cd,bus=scsi0.0" if drive.kind == "cdrom" else "virtio-blk-pci"
-        argv += ["-device", f"{model},id=drive{number},drive=image{number},bootindex={number + 1}"]
+        argv += ["-device", f"{model},id=drive{number},drive=image{number},bootindex={order[f'drive{number}']}"]
     return argv
 
 

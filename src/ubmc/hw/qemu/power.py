@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ubmc.hw.gpio.port import Release
-from ubmc.hw.power.port import Action, Level, News, Sight
+from ubmc.hw.power.boot import check_boot
+from ubmc.hw.power.port import Action, BootTarget, Level, News, Sight
 from ubmc.hw.qemu import process
+from ubmc.hw.qemu.boot import ECHO_SECONDS, BootOrder
 from ubmc.hw.qemu.feed import Feed
 from ubmc.hw.qemu.files import bound_log
 from ubmc.hw.qemu.line import Line, Listener, Patience
@@ -29,8 +31,6 @@ log = logging.getLogger("ubmc.qemu")
 _OFF = frozenset({"shutdown", "prelaunch"})
 _CRASH_STATE = "guest-panicked"
 _LOG_LIMIT_BYTES = 1 << 20
-# After any reset SeaBIOS resets once more to get its own memory clean, which looks like a reset by the guest.
-_RESET_ECHO_SECONDS = 2.0
 # How often the state is asked for anew because an event overtook the answer.
 _LOOKS = 5
 
@@ -52,6 +52,7 @@ class QemuPower:
         self._spec = spec
         self._layout = Layout(directory)
         self._binary = binary
+        self._boot = BootOrder(spec)
         self._patience = patience or Patience()
         self._feed = Feed()
         self._lock = asyncio.Lock()  # one action or one look at a time; a forced off waits for nobody
@@ -65,6 +66,11 @@ class QemuPower:
         listener = Listener(self._visit, self._hear, self._silence, self._end)
         self._line = Line(spec, self._layout, self._patience, listener)
         self._deeds: set[asyncio.Task[None]] = set()
+
+    @property
+    def boot_targets(self) -> frozenset[BootTarget]:
+        """What the machine has a device for."""
+        return self._boot.targets
 
     async def open(self) -> tuple[Release, ...]:
         """Adopt the machine if it runs. There are no momentary lines, so nothing is returned.
@@ -85,7 +91,7 @@ class QemuPower:
             self._tell(Level.OFF)
         else:
             log.info("a running machine is adopted", extra={"machine": self._spec.name, "pid": found.pid})
-            self._line.attach(found)
+            self._adopt(found)
         self._line.open()
         self._open = True
         if found is not None:
@@ -94,19 +100,20 @@ class QemuPower:
                     await self._refresh(await self._line.reach(self._patience.call_seconds))
         return ()
 
-    async def do(self, action: Action) -> None:
+    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
         """Carry out the action.
 
         ON and RESET also bring back a machine whose guest has crashed. FORCE_OFF ends the process, answering or not;
         on a host that is off it does nothing.
 
         Raises:
-            Refused: not in this level.
+            Refused: not in this level, or the machine has nothing to boot from there.
             Unavailable: QEMU is missing, does not start, or does not answer; in the last case it may act later.
         """
         if not self._open:
             raise Unavailable(f"{self._spec.name}: the driver is not open")
-        deed = asyncio.create_task(self._line.end() if action is Action.FORCE_OFF else self._carry_out(action))
+        check_boot(action, boot, self.boot_targets)
+        deed = asyncio.create_task(self._line.end() if action is Action.FORCE_OFF else self._carry_out(action, boot))
         self._deeds.add(deed)
         deed.add_done_callback(self._deeds.discard)
         try:
@@ -143,12 +150,12 @@ class QemuPower:
 
     # --- actions
 
-    async def _carry_out(self, action: Action) -> None:
+    async def _carry_out(self, action: Action, boot: BootTarget | None) -> None:
         async with self._lock:
             if self._line.ending:
                 await self._line.ended(2 * self._patience.end_seconds)
             if action is Action.ON:
-                await self._on()
+                await self._on(boot)
                 return
             if not self._line.alive:
                 raise Refused(f"{self._spec.name} is off; {action.value} needs a host that is on")
@@ -159,38 +166,37 @@ class QemuPower:
                 raise Refused(f"{self._spec.name} is off; {action.value} needs a host that is on")
             match action:
                 case Action.SOFT_OFF:
-                    self._pressed_until = asyncio.get_running_loop().time() + self._patience.call_seconds
+                    self._pressed_until = _now() + self._patience.call_seconds
                     await session.execute("system_powerdown")
                 case Action.RESET:
-                    await self._reset(session, status)
+                    await self._reset(session, status, boot)
                 case Action.NMI:
                     await session.execute("inject-nmi")
                 case _:
                     raise Refused(f"{action.value} is not known here")
             await self._refresh(session)
 
-    async def _on(self) -> None:
-        if not self._line.alive and self._start():
+    async def _on(self, boot: BootTarget | None) -> None:
+        if not self._line.alive and self._start(boot):
             try:
                 session = await self._line.reach(self._patience.start_seconds)
             except Unavailable:
                 if not self._line.alive:
                     raise Unavailable(f"QEMU has ended at once: {process.complaint(self._layout)}") from None
                 raise
+            await self._boot.settle(session, _now())
             await self._refresh(session)
             return
         session = await self._line.reach(self._patience.call_seconds)
         status = await self._refresh(session)
         if status not in _OFF and status != _CRASH_STATE:
             raise Refused(f"{self._spec.name} is on already (run state {status})")
-        if status == "prelaunch":
-            await session.execute("cont")
-        else:
-            await self._reset(session, status)
+        await self._reset(session, status, boot)
         await self._refresh(session)
 
-    async def _reset(self, session: Session, before: str) -> None:
+    async def _reset(self, session: Session, before: str, boot: BootTarget | None) -> None:
         """Reset; a machine that was stopped goes through `prelaunch` and is let run there."""
+        await self._boot.choose(session, boot, _now())
         await session.execute("system_reset")
         if before == "running":
             return
@@ -205,29 +211,37 @@ class QemuPower:
 
     # --- what is seen
 
-    def _start(self) -> bool:
+    def _adopt(self, found: process.Process) -> None:
+        self._line.attach(found)
+        self._boot.doubt(_now())
+
+    def _start(self, boot: BootTarget | None) -> bool:
         """Start the process; False if there was one that we did not know of (it is adopted)."""
         accelerator = process.pick_accelerator(self._spec.accelerator)
-        argv = command(self._spec, self._layout, process.locate(self._binary), accelerator)
+        binary = process.locate(self._binary)
+        argv = command(self._spec, self._layout, binary, accelerator, self._boot.indices(boot))
         try:
             started = process.start(self._layout, argv, self._spec.uuid)
         except Exists:
             found = process.find(self._layout)
             if found is None:
                 raise Unavailable(f"{self._spec.name} is just ending; try again") from None
-            self._line.attach(found)
+            self._adopt(found)
             return False
         log.info(
             "the machine is started",
             extra={"machine": self._spec.name, "pid": started.pid, "accelerator": accelerator.value},
         )
         self._line.attach(started)
+        if boot is not None:
+            self._boot.started(_now())
         return True
 
     async def _visit(self, session: Session) -> None:
         """Look at the machine, as often as the line finds it worth while."""
         async with self._lock:
             await self._refresh(session)
+            await self._boot.settle(session, _now())
         for path in self._layout.logs:
             try:
                 bound_log(path, _LOG_LIMIT_BYTES)
@@ -258,7 +272,7 @@ class QemuPower:
         elif event == "GUEST_PANICKED":
             self._learn(_CRASH_STATE, Level.ON, News.PANICKED)
         elif event == "POWERDOWN":
-            ours = asyncio.get_running_loop().time() < self._pressed_until
+            ours = _now() < self._pressed_until
             self._pressed_until = 0.0
             if not ours:
                 self._tell(self._level, News.BUTTON_PRESSED)
@@ -266,9 +280,11 @@ class QemuPower:
             self._learn("running", Level.ON, News.WATCHDOG_EXPIRED)
 
     def _hear_reset(self, *, by_guest: bool) -> None:
-        now = asyncio.get_running_loop().time()
+        now = _now()
+        # After any reset SeaBIOS resets once more, which looks like a reset by the guest.
         echo = now < self._reset_until
-        self._reset_until = now + _RESET_ECHO_SECONDS
+        self._reset_until = now + ECHO_SECONDS
+        self._boot.hear_reset(now)
         if by_guest and not echo:
             self._learn("running", Level.ON, News.GUEST_RESET)
 
@@ -286,6 +302,7 @@ class QemuPower:
     def _end(self, asked: bool) -> None:
         """The process is gone."""
         self._generation += 1
+        self._boot.forget()
         failed_start = self._level is Level.OFF and self._status is None
         self._status = None
         if asked or failed_start:
@@ -302,6 +319,10 @@ class QemuPower:
             return
         self._level = level
         self._feed.publish(Sight(level, news))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _log_failure(deed: asyncio.Task[None]) -> None:

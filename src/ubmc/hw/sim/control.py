@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
+from ubmc.hw.power.port import BootTarget
 from ubmc.hw.sim.dial import Dial, exchange, greet
 from ubmc.hw.sim.protocol import LONGEST_ANSWER_BYTES, decode, decode_answer
 from ubmc.hw.sim.wires import Change
@@ -42,6 +43,17 @@ class Control:
     async def guest(self, what: str) -> None:
         """Have the operating system do `shutdown`, `reset` or `panic` by itself."""
         await self._ask({"do": "guest", "what": what})
+
+    async def choose_boot(self, target: str | None) -> None:
+        """Have the next boot, and only that, come from `pxe`, `disk`, `cd`, `usb` or `firmware-setup`.
+
+        None: from the firmware's own order, whatever was asked for before.
+        """
+        await self._ask({"do": "boot", "target": target})
+
+    async def set_boot(self, boot: BootTarget | None) -> None:
+        """The same for a power driver; see `ubmc.hw.power.buttons.SetBoot`."""
+        await self.choose_boot(None if boot is None else boot.value)
 
     async def console(self, start: int = 0) -> tuple[int, str]:
         """What the host wrote on its serial line from byte `start` on (a chunk); and the place of its first byte."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ubmc.hw.sim.parts import panel
 from ubmc.hw.sim.parts.chassis import Chassis
-from ubmc.hw.sim.parts.host import Fault, Guest, Host, Timings
+from ubmc.hw.sim.parts.host import BootSource, Fault, Guest, Host, Timings
 from ubmc.hw.sim.parts.panel import Panel
 from ubmc.hw.sim.wires import Listener, Part, Side, Wires
 from ubmc.kit.errors import Invalid, NotFound
@@ -106,6 +106,10 @@ class Plant:
         """Have the operating system do something by itself. Raises `Refused` if none runs."""
         self.host.guest(what)
 
+    def choose_boot(self, source: BootSource | None) -> None:
+        """Have the next boot come from there, once; None: from the firmware's own order."""
+        self.host.choose_boot(source)
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every change from now on; it must not raise. Returns how to stop it."""
         return self._wires.listen(listener)
@@ -122,6 +126,8 @@ class Plant:
                     "stage": self.host.stage.value,
                     "progress": self.host.progress,
                     "power_ons": self.host.power_ons,
+                    "boot_next": None if self.host.boot_next is None else self.host.boot_next.value,
+                    "boot_source": None if self.host.boot_source is None else self.host.boot_source.value,
                     "faults": sorted(fault.value for fault in self.host.faults),
                     "console_bytes": self.host.console.total_bytes,
                 }
@@ -135,6 +141,14 @@ def fault_named(name: str) -> Fault:
         return Fault(name)
     except ValueError:
         raise NotFound(f"there is no fault {name!r}; there are {', '.join(f.value for f in Fault)}") from None
+
+
+def boot_source_named(name: str) -> BootSource:
+    """Where a boot can come from, by name. Raises `NotFound`."""
+    try:
+        return BootSource(name)
+    except ValueError:
+        raise NotFound(f"it cannot boot from {name!r}; it can from {', '.join(s.value for s in BootSource)}") from None
 
 
 def guest_named(name: str) -> Guest:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ubmc.hw.sim.plant import Plant, fault_named, guest_named
+from ubmc.hw.sim.plant import Plant, boot_source_named, fault_named, guest_named
 from ubmc.hw.sim.protocol import (
     CONSOLE_CHUNK_BYTES,
     LONGEST_REQUEST_BYTES,
@@ -208,6 +208,7 @@ class Server:
             "press": self._do_press,
             "mains": self._do_mains,
             "guest": self._do_guest,
+            "boot": self._do_boot,
             "console": self._do_console,
             "end": self._do_end,
         }
@@ -326,6 +327,13 @@ class Server:
 
     def _do_guest(self, control: dict[str, Any]) -> dict[str, Any]:
         self._world.plant.guest(guest_named(str(control.get("what"))))
+        return {}
+
+    def _do_boot(self, control: dict[str, Any]) -> dict[str, Any]:
+        if "target" not in control:
+            raise Invalid("target says where the next boot comes from; null is the firmware's own order")
+        target = control["target"]
+        self._world.plant.choose_boot(None if target is None else boot_source_named(str(target)))
         return {}
 
     def _do_console(self, control: dict[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,12 @@ from typing import Any, Self
 
 import orjson
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from ubmc.kit import subjects
 from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call
 from ubmc.kit.errors import UbmcError
+from ubmc.kit.link import Subscription
 from ubmc.kit.tracing import Trace
 
 STREAM = "EVENTS"

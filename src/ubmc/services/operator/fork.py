@@ -7,6 +7,7 @@ no core dump behind.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import logging
@@ -14,7 +15,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from ubmc.kit.channel import Channel
 
@@ -27,28 +28,33 @@ _MANAGED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
 
 def fork_child(
-    name: str, body: Callable[[Channel], None], close: Iterable[int], *, outlives: bool = False
+    name: str, body: Callable[[Channel], None], keep: Iterable[int] = (), *, outlives: bool = False
 ) -> tuple[int, Channel]:
     """Fork a child that runs `body` with its end of a channel; its process id and our end.
 
     Args:
         name: what the process is called in `ps`.
         body: what it does; when it returns or raises, the child ends.
-        close: descriptors of ours that the child must not keep.
+        keep: descriptors of ours that the child may keep beside the standard streams; all others are closed in it.
         outlives: the child is told of our death by the end of its channel instead of being killed.
     """
     ours, theirs = Channel.pair()
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
     if pid:
         theirs.close()
         return pid, ours
     code = 1
     try:
         ours.close()
-        _become_child(name, parent, close, outlives=outlives)
+        _become_child(name, parent, {0, 1, 2, theirs.fileno(), *keep}, outlives=outlives)
         body(theirs)
         code = 0
     except BaseException:
@@ -59,14 +65,16 @@ def fork_child(
         os._exit(code)
 
 
-def _become_child(name: str, parent: int, close: Iterable[int], *, outlives: bool) -> None:
+def _become_child(name: str, parent: int, keep: Container[int], *, outlives: bool) -> None:
     signal.set_wakeup_fd(-1)
     for number in _MANAGED:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setsid()
-    for descriptor in close:
-        os.close(descriptor)
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208  numbers, not paths
+        if int(entry) not in keep:
+            with contextlib.suppress(OSError):  # the one of the listing itself
+                os.close(int(entry))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NAME, f"ubmc-{name}".encode()[:15])
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

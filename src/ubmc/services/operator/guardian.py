@@ -24,6 +24,7 @@ log = logging.getLogger("ubmc.guardian")
 
 TICK_SECONDS = 0.1
 BEAT_SECONDS = 0.5
+LAST_SECONDS = 1.0  # to try again, at the end, what could not be driven inactive
 _OOM_SCORE = "-900"
 
 
@@ -36,6 +37,7 @@ class Owner:
     heard: float
     lines: list[Release] = field(default_factory=list)
     silent: bool = False
+    gone: bool = False
     failing: set[str] = field(default_factory=set)
 
 
@@ -59,21 +61,37 @@ class Guardian:
                 else:
                     self._hear_owner(key.data)
             self._tick(time.monotonic())
-        for owner in tuple(self._owners):
-            self._release(owner)
-            self._forget(owner)
+        self._end()
         self._selector.close()
+
+    def _end(self) -> None:
+        """Leave every line inactive; what fails gets a second more."""
+        deadline = time.monotonic() + LAST_SECONDS
+        for owner in self._owners:
+            self._release(owner)
+        while any(owner.failing for owner in self._owners) and time.monotonic() < deadline:
+            time.sleep(TICK_SECONDS)
+            for owner in self._owners:
+                self._release(owner)
+        for owner in tuple(self._owners):
+            self._forget(owner)
 
     def _tick(self, now: float) -> None:
         if now - self._last_beat >= BEAT_SECONDS:
             self._last_beat = now
             self._control.send(guard.BEAT)
-        for owner in self._owners:
-            if now - owner.heard <= guard.SILENCE_SECONDS:
+        for owner in tuple(self._owners):
+            if owner.gone:
+                self._release(owner)
+                if not owner.failing:
+                    self._forget(owner)
+            elif now - owner.heard <= guard.SILENCE_SECONDS:
                 owner.silent = False
+                owner.failing.clear()
             elif owner.lines and (not owner.silent or owner.failing):
-                owner.silent = True
-                self._say(owner, "is silent")
+                if not owner.silent:
+                    owner.silent = True
+                    self._say(owner, "is silent")
                 self._release(owner)
 
     def _hear_operator(self) -> None:
@@ -102,8 +120,11 @@ class Guardian:
         except EOFError:
             if owner.lines:
                 self._say(owner, "is gone")
+            self._selector.unregister(owner.channel)
+            owner.gone = True
             self._release(owner)
-            self._forget(owner)
+            if not owner.failing:
+                self._forget(owner)
             return
         if message is not None:
             owner.heard = time.monotonic()
@@ -119,12 +140,19 @@ class Guardian:
                         self._forget(other)
             owner.channel.send(guard.FREE)
         elif message.kind == guard.KEEP and message.descriptors:
-            release = Release(str(message.fields["name"]), How(message.fields["how"]), message.descriptors[0])
+            try:
+                release = Release(str(message.fields["name"]), How(message.fields["how"]), message.descriptors[0])
+            except (KeyError, ValueError):
+                log.error("%s hands over a line that nobody understands", owner.name)
+                for descriptor in message.descriptors:
+                    os.close(descriptor)
+                return
             for old in [line for line in owner.lines if line.name == release.name]:  # its hardware was replaced
                 owner.lines.remove(old)
                 os.close(old.fd)
             owner.lines.append(release)
         elif message.kind == guard.LEAVE:
+            self._release(owner)  # they are inactive, unless the owner left in a hurry
             self._close_lines(owner)
 
     def _release(self, owner: Owner) -> None:
@@ -132,12 +160,12 @@ class Guardian:
         for line in owner.lines:
             try:
                 line.drive_inactive()
-                owner.failing.discard(line.name)
+                if line.name in owner.failing:
+                    owner.failing.discard(line.name)
+                    log.info("a line is inactive at last", extra={"line": line.name})
             except OSError as error:
                 if line.name not in owner.failing:
-                    log.error(  # noqa: TRY400  the line is the matter, not our stack
-                        "a line cannot be driven inactive", extra={"line": line.name, "error": str(error)}
-                    )
+                    log.error("a line cannot be driven inactive", extra={"line": line.name, "error": str(error)})
                 owner.failing.add(line.name)
 
     def _close_lines(self, owner: Owner) -> None:
@@ -149,7 +177,8 @@ class Guardian:
 
     def _forget(self, owner: Owner) -> None:
         self._close_lines(owner)
-        self._selector.unregister(owner.channel)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(owner.channel)
         owner.channel.close()
         self._owners.remove(owner)
 

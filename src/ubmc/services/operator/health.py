@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 MAX_NEWS = 64
 READY, STARTING, FAILED, DEGRADED, STOPPED = "READY", "STARTING", "FAILED", "DEGRADED", "STOPPED"
-_BAD = frozenset({FAILED, DEGRADED})
+_WEIGHT = MappingProxyType({READY: 0, FAILED: 1, DEGRADED: 2})
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class Entry:
     since: float = 0.0  # Unix seconds
     restarts: int = 0
     reason: str = ""
-    was_bad: bool = False
+    told: str = READY  # what people were told last
 
 
 @dataclass(slots=True)
@@ -68,10 +69,12 @@ class HealthBook:
                 self._tell(entry)
 
     def _tell(self, entry: Entry) -> None:
-        recovered = entry.state == READY and entry.was_bad
-        if entry.state not in _BAD and not recovered:
+        """Number the change, unless nobody need hear of it: a service that fails again and again fails once."""
+        if entry.state not in _WEIGHT or entry.state == entry.told:
             return
-        entry.was_bad = entry.state in _BAD
+        if entry.state != READY and _WEIGHT[entry.state] < _WEIGHT[entry.told]:
+            return
+        entry.told = entry.state
         self._seq += 1
         self.news.append({"seq": self._seq, "name": entry.name, "state": entry.state, "reason": entry.reason})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from datetime import UTC, datetime
 
@@ -30,6 +31,7 @@ from ubmc.v1alpha1.task_rpc import TaskService
 
 MAX_TASKS = 256
 _PAGE = 100
+_PAGE_TOKEN = re.compile("[0-9]{1,9}")
 _STATES = {state.name: state for state in ServiceState}
 _SEVERITIES = {"FAILED": Severity.WARNING, "DEGRADED": Severity.CRITICAL, "READY": Severity.OK}
 _WORDS = {"FAILED": "failed", "DEGRADED": "degraded", "READY": "ready again"}
@@ -51,6 +53,7 @@ class Operator(Service):
     async def work(self) -> None:
         """Tell what the operator has to say about services, and let it know what was told."""
         while True:
+            self._place.health_changed.clear()  # before we look: what comes while we tell is looked at too
             for entry in tuple(self._place.health_news):
                 if entry["seq"] <= self._told:
                     continue
@@ -62,7 +65,6 @@ class Operator(Service):
                 )
                 await asyncio.wait((stored,))
                 self._place.channel.send("told", seq=self._told)
-            self._place.health_changed.clear()
             await self._place.health_changed.wait()
 
     @rpc(SystemService.GetSystem)
@@ -111,7 +113,7 @@ class Operator(Service):
     async def list_tasks(self, request: ListTasksRequest) -> ListTasksResponse:
         """The youngest first; the page token is the number of tasks seen."""
         tasks = list(reversed(self._tasks.values()))
-        if request.page_token and not request.page_token.isdecimal():
+        if request.page_token and not _PAGE_TOKEN.fullmatch(request.page_token):
             raise Invalid("page_token is not one of ours")
         start = int(request.page_token or "0")
         end = start + (request.page_size or _PAGE)

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from ubmc.hw.gpio.port import Release
 from ubmc.hw.power.port import Action, Level, News, Power, Sight
-from ubmc.kit.errors import Invalid, NotFound
+from ubmc.kit.errors import Invalid, NotFound, Unavailable
 from ubmc.kit.feed import Feed
 from ubmc.kit.guard import Guard
-from ubmc.kit.service import Service, rpc, stream
+from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.powermgr.wire import Wire
 from ubmc.v1alpha1.host_pb import HostNewsKind
 from ubmc.v1alpha1.internal_pb import (
@@ -52,6 +52,13 @@ ACTIONS = MappingProxyType(
 )
 
 
+def _wire(wires: Mapping[str, Wire], name: str) -> Wire:
+    wire = wires.get(name)
+    if wire is None:
+        raise Unavailable(f"the wires of {name} are not ready yet")
+    return wire
+
+
 class PowerManager(Service):
     """Owns the wires of all hosts and chassis."""
 
@@ -85,14 +92,19 @@ class PowerManager(Service):
         """Take the lines over from the guardian, then watch all wires."""
         await self._guard.hand_over()
         await asyncio.to_thread(self._prepare)
-        self._hosts = {name: Wire(name, make(self._keep), self._keep, self._told) for name, make in self._hosts_of.items()}
+        self._hosts = {
+            name: Wire(name, make(self._keep), self._keep, self._told) for name, make in self._hosts_of.items()
+        }
         self._chassis = {
             name: Wire(name, make(self._keep), self._keep, self._told) for name, make in self._chassis_of.items()
         }
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._guard.beat_forever())
+            group.create_task(lasting(self._guard.beat_forever()))
             for wire in (*self._hosts.values(), *self._chassis.values()):
-                group.create_task(wire.run())
+                group.create_task(lasting(wire.run()))
+
+    def _wires(self, makers: Mapping[str, MakePower]) -> dict[str, Wire]:
+        return {name: Wire(name, make(self._keep), self._keep, self._told) for name, make in makers.items()}
 
     async def teardown(self) -> None:
         """The wires have been given back; the guardian may forget them."""
@@ -119,22 +131,20 @@ class PowerManager(Service):
     @rpc(PowerService.DriveHost)
     async def drive_host(self, request: DriveHostRequest) -> DriveHostResponse:
         """Drive the wires of a host."""
-        wire = self._hosts.get(request.name)
-        if wire is None:
+        if request.name not in self._hosts_of:
             raise NotFound(f"there are no wires of {request.name}")
         action = ACTIONS.get(request.action)
         if action is None:
             raise Invalid(f"{request.action} is nothing that wires can do")
-        await wire.do(action)
+        await _wire(self._hosts, request.name).do(action)
         return DriveHostResponse()
 
     @rpc(PowerService.DriveChassis)
     async def drive_chassis(self, request: DriveChassisRequest) -> DriveChassisResponse:
         """Drive the supply of a chassis."""
-        wire = self._chassis.get(request.name)
-        if wire is None:
+        if request.name not in self._chassis_of:
             raise NotFound(f"{request.name} has no supply of its own")
-        await wire.do(Action.ON if request.on else Action.FORCE_OFF)
+        await _wire(self._chassis, request.name).do(Action.ON if request.on else Action.FORCE_OFF)
         return DriveChassisResponse()
 
     @stream(PowerService.WatchPower)

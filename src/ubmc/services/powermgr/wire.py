@@ -34,6 +34,7 @@ class Wire:
         self._open = asyncio.Event()
         self._last = Sight(Level.UNKNOWN)
         self._mains = ""
+        self._failing = False
 
     @property
     def actions(self) -> frozenset[Action]:
@@ -42,7 +43,6 @@ class Wire:
 
     async def run(self) -> None:
         """Watch until cancelled; then give the wires back."""
-        failing = False
         self._told(self.name, self._last, "")
         try:
             while True:
@@ -51,11 +51,10 @@ class Wire:
                     reason = "its watch ended"
                 except UbmcError as error:
                     reason = error.message
-                if not failing:
+                if not self._failing:
                     log.warning("the wires of %s cannot be used: %s", self.name, reason)
-                    failing = True
+                    self._failing = True
                 if self._open.is_set():
-                    failing = False
                     self._open.clear()
                     await self._power.close()
                 self._tell(Sight(Level.UNKNOWN))
@@ -68,6 +67,9 @@ class Wire:
         for release in await self._power.open():
             self._keep(release)
         self._open.set()
+        if self._failing:
+            log.info("the wires of %s can be used again", self.name)
+            self._failing = False
         mains = asyncio.create_task(self._follow_mains())
         try:
             async for sight in self._power.watch():

@@ -19,7 +19,6 @@ from ulid import ULID
 
 from ubmc.kit.errors import Busy, Refused, UbmcError
 from ubmc.services.statemgr.table import (
-    AS_SEEN,
     BUSY,
     LEVEL_FACTS,
     Effect,
@@ -87,7 +86,9 @@ class Taken(Generic[P, R]):
     action: Action[R] | None = None
     """What is under way, or was until this step."""
     waited_seconds: float = 0.0
-    message: str = ""
+    """In the phase before."""
+    advice: str = ""
+    """What went wrong, and what a person can do; only for a failure."""
 
 
 class Actor(Generic[P, R]):
@@ -166,10 +167,9 @@ class Actor(Generic[P, R]):
             task = self._begin(request, cause)
             action = self._running
         self._enter(after, cause)
-        message = step.text.format(name=self.name)
         if step.verdict is Verdict.COMPLETED:
-            self._finish(Verdict.COMPLETED, message)
-        self._taken(Taken(request, before, after, cause, step.verdict, action, 0.0, message))
+            self._finish(Verdict.COMPLETED, step.text.format(name=self.name))
+        self._taken(Taken(request, before, after, cause, step.verdict, action))
         self._carry_out(step.effect, cause)
         return task
 
@@ -190,22 +190,18 @@ class Actor(Generic[P, R]):
         action = self._running
         cause = action.cause if action is not None and fact is not Fact.MAINS_LOST else cause or hardware()
         waited = self._loop.time() - self._entered
-        message = self._message(fact, step, after, waited, reason)
+        advice = step.text.format(name=self.name)
+        if reason:
+            advice = f"The wires could not be driven: {reason}. {advice}"
         if after is not before:
             self._enter(after, cause)
-        if step.verdict is not None:
-            self._finish(step.verdict, message)
+        if step.verdict is Verdict.COMPLETED:
+            self._finish(Verdict.COMPLETED, f"{self.name} is {after.value}")
+        elif step.verdict is Verdict.FAILED:
+            self._finish(Verdict.FAILED, f"{self.name} is {after.value} after {waited:.0f} s. {advice}")
         if after is not before or step.verdict is not None:
-            self._taken(Taken(fact, before, after, cause, step.verdict, action, waited, message))
+            self._taken(Taken(fact, before, after, cause, step.verdict, action, waited, advice))
         self._carry_out(step.effect, cause)
-
-    def _message(self, fact: Fact, step: Step[P], after: P, waited: float, reason: str) -> str:
-        text = step.text.format(name=self.name)
-        if fact is Fact.TIMEOUT and step.to is AS_SEEN:
-            return f"no effect after {waited:g} s, {self.name} is {after.value}. {text}"
-        if fact is Fact.DRIVE_FAILED and step.to is AS_SEEN:
-            return f"the wires could not be driven ({reason}), {self.name} is {after.value}. {text}"
-        return text
 
     # --- phases -------------------------------------------------------------------------------------------------
 

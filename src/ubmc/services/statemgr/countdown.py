@@ -1,4 +1,4 @@
-"""A countdown on the monotonic clock: the watchdog of a host."""
+"""A countdown on the monotonic clock, such as the watchdog of a host."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ class Countdown:
         self._timer: asyncio.TimerHandle | None = None
         # Whoever starts it is not the one who acts when it expires.
         self._own_context = contextvars.copy_context()
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._timer is not None
 
     @property
     def remaining_seconds(self) -> float | None:

@@ -25,8 +25,8 @@ from ubmc.services.statemgr.table import (
     Table,
     Verdict,
 )
-from ubmc.v1alpha1.host_pb import HostPowerAction, HostState
-from ubmc.v1alpha1.internal_pb import PowerLevel
+from ubmc.v1alpha1.host_pb import HostPowerAction, HostState, WatchdogAction
+from ubmc.v1alpha1.internal_pb import PowerLevel, WireAction
 
 
 class HostPhase(Enum):
@@ -83,6 +83,57 @@ STATES = MappingProxyType(
     }
 )
 """The state that is shown in each phase."""
+
+UPWARDS = frozenset({HostRequest.ON, HostRequest.REBOOT, HostRequest.FORCE_RESTART, HostRequest.FORCE_CYCLE})
+"""Whoever asks for these wants the host on."""
+DOWNWARDS = frozenset({HostRequest.GRACEFUL_OFF, HostRequest.FORCE_OFF})
+"""Whoever asks for these wants it off."""
+NEED_SUPPLY = frozenset({HostRequest.ON, HostRequest.REBOOT, HostRequest.FORCE_CYCLE})
+"""They cannot end well while the chassis has no power."""
+
+ACTIONS = MappingProxyType(
+    {
+        **{request: action for action, request in REQUESTS.items()},
+        HostRequest.FORCE_CYCLE: HostPowerAction.FORCE_RESTART,  # the nearest that people can ask for
+    }
+)
+"""What each request is called in news."""
+
+WIRES = MappingProxyType(
+    {
+        Effect.DRIVE_ON: WireAction.ON,
+        Effect.SOFT_OFF: WireAction.SOFT_OFF,
+        Effect.FORCE_OFF: WireAction.FORCE_OFF,
+        Effect.RESET: WireAction.RESET,
+        Effect.NMI: WireAction.NMI,
+    }
+)
+"""What the wires do for each effect."""
+
+NEEDS = MappingProxyType(
+    {
+        HostRequest.ON: frozenset({WireAction.ON}),
+        HostRequest.GRACEFUL_OFF: frozenset({WireAction.SOFT_OFF}),
+        HostRequest.FORCE_OFF: frozenset({WireAction.FORCE_OFF}),
+        HostRequest.REBOOT: frozenset({WireAction.SOFT_OFF, WireAction.ON}),
+        HostRequest.FORCE_RESTART: frozenset({WireAction.RESET}),
+        HostRequest.NMI: frozenset({WireAction.NMI}),
+        HostRequest.FORCE_CYCLE: frozenset({WireAction.FORCE_OFF, WireAction.ON}),
+    }
+)
+"""What the wires must be able to do for each request."""
+
+ON_PRESS = MappingProxyType({HostPhase.OFF: HostRequest.ON, HostPhase.ON: HostRequest.GRACEFUL_OFF})
+"""What somebody wants who presses the button on the front; in other phases it is news only."""
+
+ON_EXPIRY = MappingProxyType(
+    {
+        WatchdogAction.RESET: HostRequest.FORCE_RESTART,
+        WatchdogAction.FORCE_OFF: HostRequest.FORCE_OFF,
+        WatchdogAction.POWER_CYCLE: HostRequest.FORCE_CYCLE,
+    }
+)
+"""What an expired watchdog wants."""
 
 _Requests = Mapping[HostRequest, Outcome[HostPhase]]
 _Facts = Mapping[Fact, Step[HostPhase]]

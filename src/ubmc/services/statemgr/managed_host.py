@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from protobuf.wkt import Duration, FieldMask
 
@@ -14,12 +13,27 @@ from ubmc.kit.errors import Refused, UbmcError
 from ubmc.services.statemgr import restore
 from ubmc.services.statemgr.actor import Actor, Taken, Tell, hardware
 from ubmc.services.statemgr.countdown import Countdown
-from ubmc.services.statemgr.host import HOST, REQUESTS, STATES, HostPhase, HostRequest
+from ubmc.services.statemgr.host import (
+    ACTIONS,
+    DOWNWARDS,
+    HOST,
+    NEED_SUPPLY,
+    NEEDS,
+    ON_EXPIRY,
+    ON_PRESS,
+    REQUESTS,
+    STATES,
+    UPWARDS,
+    WIRES,
+    HostPhase,
+    HostRequest,
+)
+from ubmc.services.statemgr.news import NEWS
 from ubmc.services.statemgr.options import HostPlan, Options
 from ubmc.services.statemgr.restore import Mains
 from ubmc.services.statemgr.settings import WATCHDOG, Settings, changed, paths
 from ubmc.services.statemgr.store import HostMemory
-from ubmc.services.statemgr.table import Effect, Fact, Verdict
+from ubmc.services.statemgr.table import LEVEL_FACTS, Effect, Fact, Verdict
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.host_pb import (
     BootOverride,
@@ -29,63 +43,16 @@ from ubmc.v1alpha1.host_pb import (
     Host,
     HostNews,
     HostNewsKind,
-    HostPowerAction,
     HostPowerActionFailure,
     HostState,
     HostStateChange,
     HostWatchdog,
     RestorePolicy,
-    WatchdogAction,
 )
 from ubmc.v1alpha1.internal_pb import PowerLevel, WatchPowerResponse, WireAction
 from ubmc.v1alpha1.task_pb import Task
 
 log = logging.getLogger("ubmc.statemgr")
-
-WIRES = MappingProxyType(
-    {
-        Effect.DRIVE_ON: WireAction.ON,
-        Effect.SOFT_OFF: WireAction.SOFT_OFF,
-        Effect.FORCE_OFF: WireAction.FORCE_OFF,
-        Effect.RESET: WireAction.RESET,
-        Effect.NMI: WireAction.NMI,
-    }
-)
-_NEEDS = MappingProxyType(
-    {
-        HostRequest.ON: frozenset({WireAction.ON}),
-        HostRequest.GRACEFUL_OFF: frozenset({WireAction.SOFT_OFF}),
-        HostRequest.FORCE_OFF: frozenset({WireAction.FORCE_OFF}),
-        HostRequest.REBOOT: frozenset({WireAction.SOFT_OFF, WireAction.ON}),
-        HostRequest.FORCE_RESTART: frozenset({WireAction.RESET}),
-        HostRequest.NMI: frozenset({WireAction.NMI}),
-        HostRequest.FORCE_CYCLE: frozenset({WireAction.FORCE_OFF, WireAction.ON}),
-    }
-)
-_ACTIONS = MappingProxyType({request: action for action, request in REQUESTS.items()} | {
-    HostRequest.FORCE_CYCLE: HostPowerAction.FORCE_RESTART  # the nearest that people know
-})  # fmt: skip
-_UPWARDS = frozenset({HostRequest.ON, HostRequest.REBOOT, HostRequest.FORCE_RESTART, HostRequest.FORCE_CYCLE})
-_DOWNWARDS = frozenset({HostRequest.GRACEFUL_OFF, HostRequest.FORCE_OFF})
-_NEED_SUPPLY = frozenset({HostRequest.ON, HostRequest.REBOOT, HostRequest.FORCE_CYCLE})
-
-_NEWS = MappingProxyType(
-    {
-        HostNewsKind.BUTTON_PRESSED: ("the power button on the front was pressed", Severity.OK, "front-panel"),
-        HostNewsKind.GUEST_SHUTDOWN: ("the operating system powered itself off", Severity.OK, "guest"),
-        HostNewsKind.GUEST_RESET: ("the operating system restarted itself", Severity.OK, "guest"),
-        HostNewsKind.PANICKED: ("the operating system crashed", Severity.CRITICAL, "guest"),
-        HostNewsKind.CRASHED: ("the process of the virtual machine ended by itself", Severity.CRITICAL, "hardware"),
-    }
-)
-_ON_EXPIRY = MappingProxyType(
-    {
-        WatchdogAction.RESET: HostRequest.FORCE_RESTART,
-        WatchdogAction.FORCE_OFF: HostRequest.FORCE_OFF,
-        WatchdogAction.POWER_CYCLE: HostRequest.FORCE_CYCLE,
-    }
-)
-_ON_PRESS = MappingProxyType({HostPhase.OFF: HostRequest.ON, HostPhase.ON: HostRequest.GRACEFUL_OFF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +87,8 @@ class ManagedHost:
         self._boots_from = BootTarget.UNSPECIFIED
         self._on_since: float | None = None
         self._mains = Mains.UNPROVEN
-        self._restore_until: float | None = None
+        self._restoring = Countdown(self._give_up_restoring)
+        self._not_restored = ""
         self._watchdog = Countdown(self._watchdog_expired)
         self._actor = Actor(
             plan.name, HOST, options.patience, drive=self._drive, tell=ports.tell, taken=self._follow_step
@@ -185,16 +153,16 @@ class ManagedHost:
         if self._wires and not self._can(request):
             can = ", ".join(other.value for other in HostRequest if other in REQUESTS.values() and self._can(other))
             raise Refused(f"the wires of {self.name} cannot do {request.value}; they can do {can}")
-        if request in _NEED_SUPPLY and self._actor.stable and (reason := self._ports.interlock(self.name)):
+        if request in NEED_SUPPLY and self._actor.stable and (reason := self._ports.interlock(self.name)):
             raise Refused(reason)
         task = self._actor.request(request, cause)
-        if request in _UPWARDS | _DOWNWARDS:
-            self._restore_until = None
-            self._remember(desired=request in _UPWARDS)
+        if request in UPWARDS | DOWNWARDS:
+            self._restoring.stop()
+            self._remember(desired=request in UPWARDS)
         return task
 
     def _can(self, request: HostRequest) -> bool:
-        return _NEEDS[request].issubset(self._wires)
+        return NEEDS[request].issubset(self._wires)
 
     async def update(self, host: Host, mask: FieldMask | None) -> None:
         """Change settings; they are on disk when this returns.
@@ -222,7 +190,7 @@ class ManagedHost:
 
     def feed_watchdog(self) -> None:
         """Start the countdown anew. Raises `Refused` if it does not run."""
-        if self._watchdog.remaining_seconds is None:
+        if not self._watchdog.running:
             raise Refused(f"the watchdog of {self.name} is not running; start it by updating `watchdog`")
         self._watchdog.start(self.memory.settings.watchdog_seconds)
 
@@ -234,14 +202,13 @@ class ManagedHost:
         self._targets = tuple(seen.boot_targets) or self._targets
         self._mains, epoch = restore.compare(self.memory.mains_epoch, seen.mains_epoch)
         self._remember(epoch=epoch)
-        if self._mains is Mains.BACK:
-            self._restore_until = self._loop.time() + self._options.restore_seconds
         cause = Cause(kind="guest") if seen.news is HostNewsKind.GUEST_SHUTDOWN else hardware()
-        self._actor.see(seen.level, mains_away=self._mains is Mains.AWAY, cause=cause)
+        level = seen.level if seen.level in LEVEL_FACTS else PowerLevel.UNKNOWN
+        self._actor.see(level, mains_away=self._mains is Mains.AWAY, cause=cause)
         self._settle()
         self._hear(seen.news)
-        if self._mains is Mains.BACK and not await self._kept_on_disk():
-            self._restore_until = None  # a loss that cannot be remembered would be acted upon again and again
+        if self._mains is Mains.BACK and await self._kept_on_disk():
+            self._restoring.start(self._options.restore_seconds)
         self.restore_if_due()
 
     def lose_sight(self) -> None:
@@ -252,17 +219,17 @@ class ManagedHost:
     def _hear(self, kind: HostNewsKind) -> None:
         if kind is HostNewsKind.WATCHDOG_EXPIRED:
             self._watchdog_expired()
-        elif kind in _NEWS:
-            what, severity, by = _NEWS[kind]
+        elif kind in NEWS:
+            what, severity, by = NEWS[kind]
             self.tell_news(kind, what, Cause(kind=by), severity)
-            if kind is HostNewsKind.BUTTON_PRESSED and not self._plan.front_wired and self.phase in _ON_PRESS:
-                self._act(_ON_PRESS[self.phase], Cause(kind=by))
+            if kind is HostNewsKind.BUTTON_PRESSED and not self._plan.front_wired and self.phase in ON_PRESS:
+                self._act(ON_PRESS[self.phase], Cause(kind=by))
 
     def _watchdog_expired(self) -> None:
         cause = Cause(kind="watchdog")
         settings = self.memory.settings
         self._stop_watchdog()
-        request = _ON_EXPIRY.get(settings.watchdog_action)
+        request = ON_EXPIRY.get(settings.watchdog_action)
         text = f"; {request.value} follows" if request is not None else ""
         kind = HostNewsKind.WATCHDOG_EXPIRED
         self.tell_news(kind, f"the watchdog of the host expired{text}", cause, Severity.WARNING)
@@ -283,30 +250,35 @@ class ManagedHost:
 
     def restore_if_due(self) -> None:
         """Carry out the restore policy, if mains came back and the host can be judged; else it is tried again."""
-        if self._restore_until is None or self.level is PowerLevel.UNKNOWN or not self._actor.stable:
+        if not self._restoring.running:
             return
-        policy = self.memory.settings.restore_policy
-        if policy is RestorePolicy.UNSPECIFIED:
-            policy = self._options.restore_policy
-        cause = Cause(kind="restore-policy")
-        told = f"mains came back; policy {policy.name.lower().replace('_', '-')}"
-        if self.level is PowerLevel.ON:
-            self._restored(f"{told}: it is on already", cause)
-        elif not restore.wants_power(policy, self.memory.desired):
-            self._restored(f"{told}: it stays off", cause)
+        if self.level is PowerLevel.UNKNOWN or not self._actor.stable:
+            self._not_restored = f"it is {self.phase.value}"
+        elif self.level is PowerLevel.ON:
+            self._restored("it is on already")
+        elif not restore.wants_power(self._policy, self.memory.desired):
+            self._restored("it stays off")
         else:
             try:
-                self.request(HostRequest.ON, cause)
+                self.request(HostRequest.ON, Cause(kind="restore-policy"))
             except UbmcError as error:
-                if self._loop.time() >= self._restore_until:
-                    self._restored(f"{told}: it could not be powered on: {error.message}", cause, Severity.WARNING)
-                return
-            self._restored(f"{told}: it is powered on", cause)
+                self._not_restored = error.message
+            else:
+                self._restored("it is powered on")
 
-    def _restored(self, what: str, cause: Cause, severity: Severity = Severity.UNSPECIFIED) -> None:
-        self._restore_until = None
-        self.tell_news(HostNewsKind.POWER_RESTORED, what, cause, severity)
+    @property
+    def _policy(self) -> RestorePolicy:
+        return self.memory.settings.restore_policy or self._options.restore_policy
+
+    def _restored(self, how: str, severity: Severity = Severity.UNSPECIFIED) -> None:
+        self._restoring.stop()
+        policy = self._policy.name.lower().replace("_", "-")
+        what = f"mains came back and the policy is {policy}: {how}"
+        self.tell_news(HostNewsKind.POWER_RESTORED, what, Cause(kind="restore-policy"), severity)
         self._settle()
+
+    def _give_up_restoring(self) -> None:
+        self._restored(f"it could not be powered on: {self._not_restored}", Severity.WARNING)
 
     # --- steps --------------------------------------------------------------------------------------------------
 
@@ -316,7 +288,7 @@ class ManagedHost:
             change = HostStateChange(name=self.name, previous=before, current=after)
             self._ports.tell(self.name, change, cause=taken.cause)
         if taken.event in {Fact.TIMEOUT, Fact.DRIVE_FAILED} and taken.action is not None:
-            self._tell_failure(taken.action.request, taken.waited_seconds, taken.message, taken.cause)
+            self._tell_failure(taken.action.request, taken.waited_seconds, taken.advice, taken.cause)
         if taken.verdict is Verdict.COMPLETED and taken.after is HostPhase.ON:
             self._remember(settings=self.memory.settings.booted(self._boots_from))
         self._settle()
@@ -327,8 +299,7 @@ class ManagedHost:
         if self.level is PowerLevel.OFF:
             self._stop_watchdog()
         if self._actor.stable:
-            restoring = self._restore_until is not None
-            desired = restore.believe(self.memory.desired, self.level, self._mains, restoring=restoring)
+            desired = restore.believe(self.memory.desired, self.level, self._mains, restoring=self._restoring.running)
             self._remember(desired=desired)
         self._ports.changed(self.name)
 
@@ -339,8 +310,8 @@ class ManagedHost:
     def _tell_failure(self, request: HostRequest, seconds: float, advice: str, cause: Cause) -> None:
         failure = HostPowerActionFailure(
             name=self.name,
-            action=_ACTIONS[request],
-            patience_seconds=round(seconds, 3),
+            action=ACTIONS[request],
+            patience_seconds=round(seconds, 1),
             current=self.state,
             advice=advice,
         )
@@ -413,12 +384,14 @@ class ManagedHost:
         try:
             await self.keep()
         except UbmcError as error:
-            log.error("%s: the loss of mains cannot be stored, so nothing is restored: %s", self.name, error.message)  # noqa: TRY400
+            log.error("%s: the loss of mains cannot be stored, so nothing is restored: %s", self.name, error.message)
             return False
         return True
 
     async def close(self) -> None:
         """Stop everything of ours; the hardware is left as it is."""
         self._watchdog.stop()
+        self._restoring.stop()
         await self._actor.close()
         self.count_now()
+        self._on_since = None

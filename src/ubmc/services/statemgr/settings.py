@@ -35,11 +35,6 @@ class Settings:
     watchdog_seconds: float = 0.0  # 0: never set
     watchdog_action: WatchdogAction = WatchdogAction.UNSPECIFIED
 
-    @property
-    def next_boot(self) -> BootTarget:
-        """From where the next boot comes, if that is overridden."""
-        return self.boot_target
-
     def booted(self, target: BootTarget) -> Settings:
         """The settings after a boot from an overridden target was seen: an override for once is consumed by it."""
         if self.boot_mode is BootOverrideMode.ONCE and self.boot_target is target:

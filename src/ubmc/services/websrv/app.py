@@ -12,7 +12,7 @@ from ubmc.protocols.rest.encode import JSON
 from ubmc.services.websrv.connect import Connect
 from ubmc.services.websrv.forward import Forwarder
 from ubmc.services.websrv.http.asgi import Receive, Scope, Send
-from ubmc.services.websrv.responses import headers_of, respond, respond_error, source_of
+from ubmc.services.websrv.responses import headers_of, respond, respond_error, respond_miss, source_of
 from ubmc.services.websrv.rest import Rest
 from ubmc.v1alpha1.system_pb import GetMetricsRequest, GetMetricsResponse
 from ubmc.v1alpha1.system_rpc import TelemetryService
@@ -22,9 +22,13 @@ METRICS = "/metrics"
 _OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
 _WELCOME = b"u-bmc. The API is described at /api/v1alpha1/openapi.json.\n"
 _NORMAL_CLOSURE = 1000
+_READING = ("GET", "HEAD")
 
 PUBLIC_PATHS = frozenset({"/", OPENAPI})
 """What can be read without logging in, beside the public RPCs of the schema."""
+
+
+_READ_ONLY = PUBLIC_PATHS | {METRICS}
 
 
 class Door:
@@ -45,7 +49,9 @@ class Door:
             await send({"type": "websocket.close", "code": _NORMAL_CLOSURE})
             return
         path = scope["path"]
-        if path.startswith("/ubmc.v1alpha1."):
+        if path in _READ_ONLY and scope["method"] not in _READING:
+            await respond_miss(send, _READING, Trace.new().trace_id)
+        elif path.startswith("/ubmc.v1alpha1."):
             await self._connect(scope, receive, send)
         elif path == OPENAPI:
             await self._describe(scope, send)

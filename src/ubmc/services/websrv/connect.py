@@ -7,7 +7,7 @@ whichever protocol the client speaks.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,9 +20,10 @@ from protobuf import Message
 
 from ubmc.kit.errors import FACES, Internal, UbmcError
 from ubmc.kit.schema import Method, Schema
+from ubmc.kit.tracing import Trace
 from ubmc.services.websrv.forward import CALL_SECONDS, Admitted, Forwarder
-from ubmc.services.websrv.http.asgi import Receive, Scope, Send, TooLarge
-from ubmc.services.websrv.responses import COMMON, headers_of, respond_error, source_of
+from ubmc.services.websrv.http.asgi import Disconnected, Receive, Scope, Send, TooLarge, read_body
+from ubmc.services.websrv.responses import COMMON, declared_length, headers_of, respond_error, source_of
 from ubmc.services.websrv.rest import BODY, PUBLIC_BODY
 from ubmc.v1alpha1.deps.buf.validate.validate_pb import FieldPath, FieldPathElement, Violation, Violations
 
@@ -81,27 +82,26 @@ class Connect:
     def __init__(self, schema: Schema, forwarder: Forwarder) -> None:
         self._schema = schema
         self._forwarder = forwarder
-        endpoints = {
-            method.token.path: self._endpoint(method) for method in schema.methods if not method.internal
-        }
+        endpoints = {method.token.path: self._endpoint(method) for method in schema.methods if not method.internal}
         self._application = _Application(
             service=None,
             endpoints=lambda _service: endpoints,
             interceptors=(_Admission(forwarder),),
             read_max_bytes=BODY,
-            compressions=(),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an unknown or internal path is left to the library, which answers 404."""
         method = self._schema.at(scope["path"])
         headers = headers_of(scope)
-        if method is not None:
-            limit = PUBLIC_BODY if method.public else BODY
-            length = headers.get("content-length", "0")
-            if length.isdecimal() and int(length) > limit:
-                await respond_error(send, TooLarge(f"the request body is larger than {limit} bytes; send less"), "")
-                return
+        try:
+            if method is not None:
+                receive = await _limited(receive, headers, PUBLIC_BODY if method.public else BODY, whole=method.public)
+        except Disconnected:
+            return
+        except TooLarge as error:
+            await respond_error(send, error, Trace.new().trace_id)
+            return
         token = _admitted.set({"method": method, "headers": headers, "source": source_of(scope)})
         try:
             await self._application(scope, receive, _with_common_headers(send))
@@ -149,6 +149,33 @@ class Connect:
             await items.aclose()
 
 
+async def _limited(receive: Receive, headers: Mapping[str, str], limit: int, *, whole: bool) -> Receive:
+    """`receive` for a body within the limit.
+
+    Args:
+        receive: where the body comes from.
+        headers: of the request.
+        limit: bytes.
+        whole: read it all now. A body without a declared length is otherwise counted only by the library, whose limit
+            is the one for people who are logged in.
+
+    Raises:
+        TooLarge: it is larger.
+    """
+    if declared_length(headers) > limit:
+        raise TooLarge(f"the request body is larger than {limit} bytes; send less")
+    if not whole:
+        return receive
+    body: list[bytes] = [await read_body(receive, limit)]
+
+    async def receiving() -> Any:
+        if body:
+            return {"type": "http.request", "body": body.pop(), "more_body": False}
+        return await receive()
+
+    return receiving
+
+
 def _with_common_headers(send: Send) -> Send:
     async def sending(message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -156,5 +183,3 @@ def _with_common_headers(send: Send) -> Send:
         await send(message)
 
     return sending
-
-

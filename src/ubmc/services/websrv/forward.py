@@ -98,12 +98,24 @@ class Forwarder:
     async def watch(self, admitted: Admitted, request: Message[Any]) -> AsyncGenerator[Message[Any], None]:
         """Forward a stream. Raises whatever the service answers, `Unauthenticated` when the session ends."""
         validate(request)
-        token = admitted.method.token
-        assert isinstance(token, ServerStream)
-        stream = self._bus.watch(token, request, admitted.call(float("inf")))
-        async with contextlib.aclosing(stream):
+        begun = False
+        try:
+            async with contextlib.aclosing(self._stream(admitted, request)) as stream:
+                async for item in stream:
+                    begun = True
+                    yield item
+            return
+        except Unauthenticated:
+            if begun or admitted.identity is None:
+                raise
+        async with contextlib.aclosing(self._stream(await self._again(admitted), request)) as stream:
             async for item in stream:
                 yield item
+
+    def _stream(self, admitted: Admitted, request: Message[Any]) -> AsyncGenerator[Message[Any], None]:
+        token = admitted.method.token
+        assert isinstance(token, ServerStream)
+        return self._bus.watch(token, request, admitted.call(float("inf")))
 
     async def _again(self, admitted: Admitted) -> Admitted:
         """usermgr was restarted and signs with another key: ask again who it is."""

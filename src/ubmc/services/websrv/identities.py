@@ -57,8 +57,13 @@ class Identities:
         if task is None:
             task = asyncio.create_task(self._ask(token, key, source))
             self._asking[key] = task
-            task.add_done_callback(lambda _done: self._asking.pop(key, None))
+            task.add_done_callback(lambda done: self._asked(key, done))
         return await asyncio.shield(task)
+
+    def _asked(self, key: bytes, done: asyncio.Task[Identity]) -> None:
+        self._asking.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # seen, even if everybody who waited for it has left
 
     async def _ask(self, token: str, key: bytes, source: str) -> Identity:
         began = time.monotonic()

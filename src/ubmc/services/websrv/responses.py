@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,9 @@ COMMON: tuple[Header, ...] = (
 )
 
 
+_LENGTH_DIGITS = 18
+
+
 def headers_of(scope: Scope) -> Mapping[str, str]:
     """The headers of a request; of one that comes twice the first counts."""
     headers: dict[str, str] = {}
@@ -36,6 +40,14 @@ def source_of(scope: Scope) -> str:
     """The address of the peer of the connection."""
     client = scope.get("client")
     return str(client[0]) if client else ""
+
+
+def declared_length(headers: Mapping[str, str]) -> int:
+    """The length of the body as the client declares it; 0 if it does not."""
+    text = headers.get("content-length", "")
+    if not (text.isascii() and text.isdecimal()):
+        return 0
+    return int(text) if len(text) <= _LENGTH_DIGITS else sys.maxsize
 
 
 async def respond(send: Send, status: int, body: bytes, content_type: bytes, extra: Iterable[Header] = ()) -> None:
@@ -59,6 +71,13 @@ async def respond_error(send: Send, error: UbmcError, trace_id: str, extra: Iter
     if status == 401:
         more.append((b"www-authenticate", b'Bearer realm="u-bmc"'))
     await respond(send, status, body, JSON, more)
+
+
+async def respond_miss(send: Send, allow: Iterable[str], trace_id: str) -> None:
+    """Say that the path is right and the method is not (RFC 9110, 15.5.6)."""
+    methods = ", ".join(allow)
+    content = {"code": "unimplemented", "message": f"this path takes {methods}", "details": [], "traceId": trace_id}
+    await respond(send, 405, orjson.dumps(content), JSON, ((b"allow", methods.encode()),))
 
 
 async def respond_json(send: Send, status: int, content: Any) -> None:

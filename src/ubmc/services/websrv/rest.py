@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
-import orjson
 from protobuf import Message
 
 from ubmc.kit.errors import Internal, NotFound, UbmcError
@@ -18,7 +17,15 @@ from ubmc.protocols.rest.encode import EVENT_STREAM, HEARTBEAT, JSON, cursor_of,
 from ubmc.protocols.rest.router import Match, Router
 from ubmc.services.websrv.forward import Admitted, Forwarder
 from ubmc.services.websrv.http.asgi import Disconnected, Receive, Scope, Send, TooLarge, read_body
-from ubmc.services.websrv.responses import COMMON, headers_of, respond, respond_error, source_of
+from ubmc.services.websrv.responses import (
+    COMMON,
+    declared_length,
+    headers_of,
+    respond,
+    respond_error,
+    respond_miss,
+    source_of,
+)
 
 log = logging.getLogger("ubmc.websrv.rest")
 
@@ -26,6 +33,7 @@ HEARTBEAT_SECONDS = 15.0
 FIRST_HEARTBEAT_SECONDS = 1.0  # so that a client sees early that its watch was accepted
 PUBLIC_BODY = 4 * 1024
 BODY = 128 * 1024
+_BUG = "something went wrong; the log has it under the trace id"
 
 
 class Rest:
@@ -47,8 +55,7 @@ class Rest:
             await respond_error(send, error, trace.trace_id)
         except Exception:
             log.exception("a bug: a request failed", extra={"trace_id": trace.trace_id, "path": scope["path"]})
-            message = "something went wrong; the log has it under the trace id"
-            await respond_error(send, Internal(message), trace.trace_id)
+            await respond_error(send, Internal(_BUG), trace.trace_id)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         found = self._router.find(scope["method"], scope.get("raw_path") or scope["path"].encode())
@@ -58,7 +65,7 @@ class Rest:
         method = found.route.method
         admitted = await self._forwarder.admit(method, headers, source_of(scope))
         limit = PUBLIC_BODY if method.public else BODY
-        if headers.get("content-length", "0").isdecimal() and int(headers.get("content-length", "0")) > limit:
+        if declared_length(headers) > limit:
             raise TooLarge(f"the request body is larger than {limit} bytes; send less")
         request = decode(found, scope.get("query_string", b""), await read_body(receive, limit))
         if method.streams:
@@ -73,14 +80,7 @@ class Rest:
     async def _miss(send: Send, allow: tuple[str, ...], headers: dict[str, str]) -> None:
         if not allow:
             raise NotFound("there is nothing at this path; /api/v1alpha1/openapi.json lists what there is")
-        methods = ", ".join(allow)
-        content = {
-            "code": "unimplemented",
-            "message": f"this path takes {methods}",
-            "details": [],
-            "traceId": headers["traceparent"].split("-")[1],
-        }
-        await respond(send, 405, orjson.dumps(content), JSON, ((b"allow", methods.encode()),))
+        await respond_miss(send, allow, headers["traceparent"].split("-")[1])
 
 
 class _EventStream:
@@ -122,6 +122,10 @@ class _EventStream:
             item = reading.result()
         except UbmcError as error:
             await self._chunk(error_event(error, self._trace_id), more=False)
+            return False
+        except Exception:
+            log.exception("a bug: a stream failed", extra={"trace_id": self._trace_id})
+            await self._chunk(error_event(Internal(_BUG), self._trace_id), more=False)
             return False
         if item is None:
             await self._chunk(b"", more=False)

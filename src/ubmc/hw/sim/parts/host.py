@@ -4,6 +4,7 @@ As on real machines, a button acts on the press, not on the release, once the pr
   - off: the rails come up, then power-good, POST, boot, operating system;
   - operating system up: ACPI shutdown, the power drops when it is done;
   - before that (rails, POST, boot), or after a panic: nothing, because nobody is there to listen;
+  - in the firmware's set-up: the power drops at once;
   - held for the override time (4 s, "Power Button Override" of the ACPI specification): the power is cut at that mark.
     A line that was left asserted does this too, and never turns the host on again: each press acts once.
 """
@@ -28,6 +29,7 @@ class Stage(Enum):
     RAILS = "rails"  # voltages come up; power-good is not there yet
     HELD = "held-in-reset"
     POST = "post"
+    SETUP = "setup"  # the firmware's set-up screen; only a reset or the power button leaves it
     BOOT = "boot"
     UP = "up"
     STOPPING = "stopping"
@@ -40,6 +42,16 @@ class Fault(Enum):
     HANG_ON = "hang-on"  # power-good never comes; the sequencer gives up
     HANG_OFF = "hang-off"  # the operating system ignores the power button
     HANG_HARD = "hang-hard"  # even a held button does not cut the power
+
+
+class BootSource(Enum):
+    """Where a boot comes from."""
+
+    DISK = "disk"  # the firmware's own order begins with it, and it always boots
+    PXE = "pxe"
+    CD = "cd"
+    USB = "usb"
+    FIRMWARE_SETUP = "firmware-setup"
 
 
 class Guest(Enum):
@@ -75,7 +87,7 @@ BOOT_STEPS = (
     (0xE1, "Starting kernel", 0.3),
     (0xE2, "Starting services", 0.4),
 )
-_LIVE = frozenset({Stage.HELD, Stage.POST, Stage.BOOT, Stage.UP, Stage.STOPPING, Stage.PANICKED})
+_LIVE = frozenset({Stage.HELD, Stage.POST, Stage.SETUP, Stage.BOOT, Stage.UP, Stage.STOPPING, Stage.PANICKED})
 _OS_RUNS = frozenset({Stage.UP, Stage.STOPPING})
 
 
@@ -91,6 +103,8 @@ class Host:
     stage: Stage = Stage.OFF
     progress: int = 0
     power_ons: int = 0
+    boot_next: BootSource | None = None  # asked for; the boot that follows uses it up
+    boot_source: BootSource | None = None  # where the last boot came from
     faults: set[Fault] = field(default_factory=set)
     console: Console = field(default_factory=Console)
     _timers: Timers = field(default_factory=Timers)
@@ -152,6 +166,11 @@ class Host:
             case Guest.PANIC:
                 self._panic()
 
+    def choose_boot(self, source: BootSource | None) -> None:
+        """Have the next boot, and only that, come from there; None: from the own order, as all others."""
+        self.boot_next = source
+        self.wires.tell(f"{self.name}.boot_next", "" if source is None else source.value)
+
     def _follow(self, change: Change) -> None:
         if change.name == SUPPLY_GOOD and not change.value:
             self._timers.cancel("press", "override", "reset", "nmi")
@@ -193,6 +212,8 @@ class Host:
         elif self.stage is Stage.UP and Fault.HANG_OFF not in self.faults:
             self._tell_event("acpi-shutdown")
             self._stop()
+        elif self.stage is Stage.SETUP:
+            self._off("stopped")
 
     def _override_acts(self) -> None:
         if self.stage is not Stage.OFF and Fault.HANG_HARD not in self.faults:
@@ -225,6 +246,13 @@ class Host:
         self._walk(POST_STEPS, self.timings.post_seconds, 0, self._boot)
 
     def _boot(self) -> None:
+        source = self.boot_source = self.boot_next or BootSource.DISK
+        if self.boot_next is not None:
+            self.choose_boot(None)
+        self.console.line(f"booting from {source.value}")
+        if source is BootSource.FIRMWARE_SETUP:
+            self._enter(Stage.SETUP)
+            return
         self._enter(Stage.BOOT)
         self._walk(BOOT_STEPS, self.timings.boot_seconds, 0, self._up)
 
