@@ -22,32 +22,38 @@ def machine_pid(state: Path) -> int:
 
 
 def bare_memory() -> float:
-    """PSS in MiB of an interpreter that does nothing."""
+    """What an interpreter that does nothing takes alone, in MiB."""
     with subprocess.Popen([sys.executable, "-c", _IDLE_PYTHON], stdin=subprocess.PIPE) as process:
         time.sleep(0.3)
-        found = processes.memory(process.pid).proportional
+        found = processes.alone([processes.maps(process.pid)])
         assert process.stdin is not None
         process.stdin.close()
     return found
 
 
 def memory(program: Program, name: str) -> list[Figure]:
-    """PSS of the tree now, each process by its name, and the machine apart."""
+    """What the tree takes now, each process by its name, and the machine apart."""
     reference = bare_memory()
     names = processes.tree(program.pid)
     table = {pid: processes.memory(pid) for pid in names}
     details = {
-        f"{names[pid]}": {
+        names[pid]: {
             "PSS": round(each.proportional, 1),
             "private": round(each.private, 1),
             "RSS": round(each.resident, 1),
         }
         for pid, each in table.items()
     }
-    total = sum(each.proportional for each in table.values())
-    machine = processes.memory(machine_pid(program.state)).proportional
+    machine = processes.alone([processes.maps(machine_pid(program.state))])
     return [
-        Figure(f"{name} memory, whole tree", "MiB", total, reference, details),
+        Figure(
+            f"{name} memory, whole tree",
+            "MiB",
+            processes.alone([processes.maps(pid) for pid in names]),
+            reference,
+            details,
+        ),
+        Figure(f"{name} memory, whole tree, PSS", "MiB", sum(each.proportional for each in table.values())),
         Figure(f"{name} memory, simulated machine", "MiB", machine, reference),
     ]
 

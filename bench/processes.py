@@ -54,6 +54,60 @@ def parse_memory(text: str) -> Memory:
     return Memory(kib["Rss"] / 1024, kib["Pss"] / 1024, private / 1024)
 
 
+@dataclass(slots=True)
+class Mapped:
+    """What a process has of one file (or of no file), in MiB."""
+
+    resident: float = 0.0
+    proportional: float = 0.0
+    dirty: float = 0.0
+    """Changed by this process alone, so it is in no file any more."""
+
+
+_FIELDS = {"Rss": "resident", "Pss": "proportional", "Private_Dirty": "dirty"}
+
+
+def parse_maps(text: str) -> dict[str, Mapped]:
+    """The content of /proc/PID/smaps by file; the name of what is in no file is empty."""
+    found: dict[str, Mapped] = {}
+    mapped = Mapped()
+    for line in text.splitlines():
+        first, *rest = line.split(maxsplit=5)
+        if not first.endswith(":"):
+            path = rest[4] if len(rest) == 5 and rest[4].startswith("/") else ""
+            mapped = found.setdefault(path, Mapped())
+        elif first[:-1] in _FIELDS:
+            name = _FIELDS[first[:-1]]
+            setattr(mapped, name, getattr(mapped, name) + int(rest[0]) / 1024)
+    return found
+
+
+def alone(processes: Iterable[Mapping[str, Mapped]]) -> float:
+    """MiB that some processes would take together on a machine where nobody else runs.
+
+    PSS shares a library out among all who use it, strangers too, so it is less the more other Pythons run. Here each
+    file counts once, by the process that has most of it in memory.
+    """
+    total, files = 0.0, dict[str, float]()
+    for process in processes:
+        for path, mapped in process.items():
+            if path:
+                total += mapped.dirty
+                files[path] = max(files.get(path, 0.0), mapped.resident - mapped.dirty)
+            else:
+                total += mapped.proportional
+    return total + sum(files.values())
+
+
+def maps(pid: int) -> dict[str, Mapped]:
+    """What a process has in memory now.
+
+    Raises:
+        OSError: it is gone, or not ours.
+    """
+    return parse_maps(Path(f"/proc/{pid}/smaps").read_text())
+
+
 def descendants(stats: Mapping[int, Stat], root: int) -> list[int]:
     """A process and all below it, parents first; zombies are left out."""
     found = [root]

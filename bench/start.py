@@ -17,7 +17,6 @@ from tests.harness.program import ADMIN_PASSWORD, Program
 
 from bench.door import Target
 from bench.figures import Figure
-from ubmc.services.ipc.server import free_port
 
 _POLL_SECONDS = 0.005
 _GIVE_UP_SECONDS = 20.0
@@ -31,7 +30,7 @@ class Watch:
         self._target = target
         # Trust is no part of this: the certificate may not be made yet.
         self._client = httpx.Client(base_url=self._url, verify=False, timeout=5.0, trust_env=False)
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self.first = 0.0
         self.called = 0.0
         self._began = time.perf_counter()
@@ -73,11 +72,10 @@ class Watch:
 
 def one_start(state: Path, target: Target) -> tuple[float, float]:
     """Start and end the program once: seconds to the first answer of `/`, and of the target after a login."""
-    port = free_port()
     program = Program(state)
-    watch = Watch(port, target)
+    watch = Watch(program.port, target)
     try:
-        program.start(listen=f"127.0.0.1:{port}")
+        program.start()
         watch.wait()
     finally:
         program.stop()

@@ -234,14 +234,18 @@ def _managers(program: Program, place: Place) -> Sequence[Service]:
 
 def _state_manager(program: Program, database: Database) -> StateManager:
     spec, owner = program.board.spec, program.owner
+    holds = [each.power.hold for each in spec.hosts if isinstance(each.power, ButtonsSpec)]
     patience = {
         **PATIENCE,
         "power_on": owner.power.power_on_patience,
         "soft_off": owner.power.soft_off_patience,
+        # Longer than any button of the board is held.
+        "cut": max([PATIENCE["cut"], *(hold + 10.0 for hold in holds)]),
     }
     return StateManager(
         [
-            HostPlan(each.name, front_wired=isinstance(each.power, ButtonsSpec) and each.power.front_wired)
+            # The power button of a virtual machine reaches its guest by itself.
+            HostPlan(each.name, front_wired=not isinstance(each.power, ButtonsSpec) or each.power.front_wired)
             for each in spec.hosts
         ],
         [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ubmc.hw.power.port import BootTarget, News, Power
 
@@ -42,12 +42,6 @@ class Rig(Protocol):
     async def guest_shutdown(self) -> None:
         """The operating system powers itself off."""
 
-    async def guest_reset(self) -> None:
-        """The operating system restarts itself."""
-
-    async def booted_from(self) -> BootTarget | None:
-        """What the last boot came from; the disk is where the machine's own order begins. None: none has come far."""
-
     async def asserted(self) -> frozenset[str]:
         """The momentary lines that are active now; empty where there are no lines."""
 
@@ -56,6 +50,17 @@ class Rig(Protocol):
 
     async def find(self) -> None:
         """Make it reachable again."""
+
+
+@runtime_checkable
+class BootRig(Rig, Protocol):
+    """A rig of a driver that can choose where the machine boots from. The machine's own order begins with its disk."""
+
+    async def guest_reset(self) -> None:
+        """The operating system restarts itself."""
+
+    async def booted_from(self) -> BootTarget | None:
+        """What the last boot came from; None: none has come so far."""
 
 
 class Factory(Protocol):

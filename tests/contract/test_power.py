@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract import power_sim
-from tests.contract.power_rig import Factory, Rig
+from tests.contract.power_rig import BootRig, Factory, Rig
 
 from ubmc.hw.power.port import Action, BootTarget, Level, News, Power, Sight
 from ubmc.kit.errors import Refused, UbmcError, Unavailable
@@ -180,16 +180,34 @@ def test_on_is_refused_while_on_and_forced_off_is_nothing_while_off(run: Run) ->
     run(body)
 
 
-async def boots_from(rig: Rig, target: BootTarget) -> None:
+async def boots_from(rig: BootRig, target: BootTarget) -> None:
     async def so() -> bool:
         return await rig.booted_from() is target
 
     await until(rig, so)
 
 
+@contextlib.asynccontextmanager
+async def opened_to_boot(rig: Rig) -> AsyncIterator[tuple[Power, BootRig] | None]:
+    """The driver, if it can choose boots; None if it cannot, and says so."""
+    async with opened(rig) as power:
+        if isinstance(rig, BootRig):
+            assert {BootTarget.DISK, BootTarget.CD} <= power.boot_targets
+            yield power, rig
+            return
+        assert power.boot_targets == frozenset()
+        with pytest.raises(Refused, match="set that in its firmware"):
+            await power.do(Action.ON, boot=BootTarget.CD)
+        assert not await rig.is_on()
+        yield None
+
+
 def test_every_target_is_booted_from_once_and_then_the_own_order_holds_again(run: Run) -> None:
-    async def body(rig: Rig) -> None:
-        async with opened(rig) as power:
+    async def body(bare: Rig) -> None:
+        async with opened_to_boot(bare) as able:
+            if able is None:
+                return
+            power, rig = able
             await turn_on(rig, power)
             await boots_from(rig, BootTarget.DISK)
             for target in power.boot_targets - {BootTarget.DISK}:
@@ -202,9 +220,11 @@ def test_every_target_is_booted_from_once_and_then_the_own_order_holds_again(run
 
 
 def test_a_power_on_boots_from_a_target_and_the_guests_own_restart_does_not(run: Run) -> None:
-    async def body(rig: Rig) -> None:
-        async with opened(rig) as power:
-            assert BootTarget.CD in power.boot_targets
+    async def body(bare: Rig) -> None:
+        async with opened_to_boot(bare) as able:
+            if able is None:
+                return
+            power, rig = able
             sights = power.watch()
             await seen(rig, sights, Level.OFF)
             await power.do(Action.ON, boot=BootTarget.CD)
@@ -229,7 +249,7 @@ def test_a_boot_that_cannot_be_chosen_is_refused(run: Run) -> None:
     async def body(rig: Rig) -> None:
         async with opened(rig) as power:
             for target in frozenset(BootTarget) - power.boot_targets:
-                with pytest.raises(Refused, match=target.value):
+                with pytest.raises(Refused, match="boot"):
                     await power.do(Action.ON, boot=target)
             with pytest.raises(Refused, match="boots nothing"):
                 await power.do(Action.FORCE_OFF, boot=BootTarget.DISK)

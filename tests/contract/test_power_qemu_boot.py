@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.qemu, needs_qemu]
 
 DISK, CD, PXE = BootTarget.DISK, BootTarget.CD, BootTarget.PXE
 needs_rom = pytest.mark.skipif(
-    process.network_rom(BINARY) is None,
+    not process.has_network_rom(BINARY),
     reason="the ROM of QEMU's network card is not installed (apt install ipxe-qemu)",
 )
 
@@ -54,8 +54,7 @@ async def test_the_network_is_booted_from_once() -> None:
         offered = bench.layout.directory.parent / "tftp, offered"
         offered.mkdir()
         (offered / "guest.0").write_bytes(boot_sector("pxe"))
-        rom = process.network_rom(BINARY)
-        spec = replace(bench.spec, network=True, network_rom=rom, netboot=offered / "guest.0")
+        spec = replace(bench.spec, network=True, network_rom=True, netboot=offered / "guest.0")
         power = await opened(bench.driver(spec))
         try:
             assert power.boot_targets == {DISK, CD, PXE}
@@ -146,24 +145,23 @@ SPEC = MachineSpec(
     drives=(Drive(Path("/d/a.iso"), kind="cdrom"), Drive(Path("/d/b.img")), Drive(Path("/d/c.img"))),
     network=True,
 )
-ROM = Path("/r/efi-virtio.rom")
 
 
 def test_targets_are_the_first_devices_of_their_sort() -> None:
     assert boot_devices(SPEC) == {CD: "drive0", DISK: "drive1"}
-    assert boot_devices(replace(SPEC, network_rom=ROM)) == {PXE: "nic0", CD: "drive0", DISK: "drive1"}
-    assert boot_devices(replace(SPEC, network_rom=ROM, network=False, drives=())) == {}
+    assert boot_devices(replace(SPEC, network_rom=True)) == {PXE: "nic0", CD: "drive0", DISK: "drive1"}
+    assert boot_devices(replace(SPEC, network_rom=True, network=False, drives=())) == {}
     assert boot_devices(replace(SPEC, kernel=Path("/k/vmlinuz"))) == {}
-    assert own_order(replace(SPEC, network_rom=ROM)) == {"drive0": 1, "drive1": 2, "drive2": 3, "nic0": 4}
+    assert own_order(replace(SPEC, network_rom=True)) == {"drive0": 1, "drive1": 2, "drive2": 3, "nic0": 4}
 
 
 def test_the_network_card_has_a_rom_only_where_there_is_one() -> None:
     layout = Layout(Path("/run/m"))
     bare = " ".join(command(SPEC, layout, "q", Accelerator.TCG))
-    assert "romfile= " in bare
-    full = replace(SPEC, network_rom=ROM, netboot=Path("/srv/t,1/boot.pxe"))
+    assert "netdev=net0,romfile= " in bare
+    full = replace(SPEC, network_rom=True, netboot=Path("/srv/t,1/boot.pxe"))
     line = " ".join(command(full, layout, "q", Accelerator.TCG))
     assert "user,id=net0,tftp=/srv/t,,1,bootfile=boot.pxe " in line
-    assert f"romfile={ROM},bootindex=4" in line
+    assert "netdev=net0,bootindex=4" in line
     with pytest.raises(Invalid, match="goes with a network card"):
         command(replace(full, network=False), layout, "q", Accelerator.TCG)

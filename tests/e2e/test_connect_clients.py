@@ -11,8 +11,8 @@ import pytest
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from connectrpc.protocol import ProtocolType
-
 from tests.harness.program import Program
+
 from ubmc.v1alpha1.host_connect import HostServiceClient
 from ubmc.v1alpha1.host_pb import (
     ChangeHostPowerRequest,

@@ -1,7 +1,7 @@
 """kill -9 of any process of the tree at random moments, while somebody works with the board.
 
-After every kill the state shown equals the hardware's, nothing acknowledged is lost, calls fail fast and never hang, and
-the virtual machine runs on undisturbed. 50 kills in all here, 1,000 in `make soak` (UBMC_KILLS).
+After every kill the state shown equals the hardware's, nothing acknowledged is lost, calls fail fast and never hang,
+and the virtual machine runs on undisturbed. 50 kills in all here, 1,000 in `make soak` (UBMC_KILLS).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
-
 from tests.harness.program import Program, until
 from tests.harness.truth import Plant, SecondQmp
 
@@ -29,7 +29,7 @@ BACK_SECONDS = 45.0
 
 
 class Work:
-    """Somebody who powers the host, makes accounts and reads the log all the time, and remembers what was acknowledged."""
+    """Somebody who powers the host, makes accounts, reads the log, and remembers what was acknowledged."""
 
     def __init__(self, program: Program, actions: tuple[str, ...]) -> None:
         self._program = program
@@ -43,7 +43,7 @@ class Work:
         self.answers: dict[int, int] = {}
         self._count = 0
 
-    def __enter__(self) -> Work:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -154,13 +154,17 @@ def test_kills_leave_the_virtual_machine_alone(tmp_path: Path) -> None:
         assert program.power("ON").status_code == 200
         program.wait_state("ON", 40)
         qmp = SecondQmp(program.state)
+
+        def runs() -> bool:
+            return qmp.status() == "running"
+
         try:
             with Work(program, ("ON",)) as work:  # refused each time: the machine is on
                 for count in range(max(1, KILLS * 2 // 5)):
                     victim = chance.choice(VICTIMS)
                     time.sleep(chance.random() * 0.4)
                     kill(program, victim)
-                    until(lambda: settled(program, lambda: qmp.status() == "running"), BACK_SECONDS, f"kill of {victim}")
+                    until(lambda: settled(program, runs), BACK_SECONDS, f"kill {count} of {victim}")
             check_nothing_lost(program, work)
             assert qmp.status() == "running"
             disturbing = {"RESET", "SHUTDOWN", "STOP", "POWERDOWN"}
@@ -174,18 +178,20 @@ def test_calls_fail_fast_while_the_bus_is_away(tmp_path: Path) -> None:
         program.login()
         plant = Plant(program.state)
         for _ in range(5):
-            os.kill(program.processes()["nats-server"], signal.SIGKILL)
-            began = time.monotonic()
+            server = program.processes()["nats-server"]
+            os.kill(server, signal.SIGKILL)
+            killed = time.monotonic()
             statuses = []
-            while time.monotonic() - began < 5.0:
+            while not plant.on():
                 call = time.monotonic()
                 statuses.append(program.power("ON").status_code)
-                assert time.monotonic() - call < 2.0
-                if statuses[-1] in (200, 409):
-                    break
-            assert set(statuses[:-1]) <= {503}
+                assert time.monotonic() - call < 2.0, "a call hung"
+                assert time.monotonic() - killed < 20.0, statuses
+                time.sleep(0.05)
+            # 200 and then no power: powermgr was not back yet, which the task says; 409: the action is under way.
+            assert set(statuses) <= {200, 409, 503}
+            assert program.processes()["nats-server"] != server
             program.wait_state("ON")
-            assert plant.on()
             assert program.power("FORCE_OFF").status_code == 200
             program.wait_state("OFF")
 

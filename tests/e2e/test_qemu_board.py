@@ -1,4 +1,4 @@
-"""`ubmc run --board` with a real QEMU virtual machine: real firmware, its serial line, its power events, its adoption."""
+"""A real QEMU virtual machine as the host: real firmware, its serial line, its power events, its adoption."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.harness.program import Program, until
 from tests.harness.qemu_board import qemu_board
 from tests.harness.truth import SecondQmp
+
 from ubmc.hw.qemu.machine import Layout
 from ubmc.hw.qemu.process import find
 

@@ -1,7 +1,7 @@
 """A stock Debian kernel with the modules that the lane needs, and gpio-sim, which Debian does not build.
 
-Everything comes from Debian's packages by `apt-get download` and is unpacked, never installed. The source of gpio-sim is
-taken out of Debian's kernel source when it is built; it is no part of this repository. What is kept afterwards, in
+Everything comes from Debian's packages by `apt-get download` and is unpacked, never installed. The source of gpio-sim
+is taken out of Debian's kernel source when it is built; it is no part of this repository. What is kept afterwards, in
 `DIR/VERSION/`, is the kernel and its modules (about 10 MB).
 """
 

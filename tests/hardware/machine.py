@@ -1,7 +1,7 @@
 """The virtual machine of the lane: our kernel on top of this computer's own files, which it can read and not change.
 
-There is no disk image. The guest sees the root directory of this computer over 9p, with a layer in its memory on top for
-what it writes; so it runs this very checkout with this very Python environment.
+There is no disk image. The guest sees the root directory of this computer over 9p, with a layer in its memory on top
+for what it writes; so it runs this very checkout with this very Python environment.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ OPTIONS = {"softdog": "soft_noboot=1"}
 
 @dataclass(frozen=True)
 class Run:
-    """What came of it: the code with which the command ended, None if it did not, and all that was on the serial port."""
+    """What came of it: the code with which the command ended (None: it did not), and what was on the serial port."""
 
     code: int | None
     serial: str
@@ -76,12 +76,25 @@ def boot(kernel: Kernel, command: list[str], directory: Path, deadline_seconds: 
     initrd = directory / "initrd"
     initrd.write_bytes(_initrd(kernel, Path(busybox), command))
     arguments = (
-        *(binary, "-machine", "q35,accel=tcg", "-smp", "2", "-m", "1024", "-no-reboot", "-nodefaults", "-no-user-config"),
+        *(
+            binary,
+            "-machine",
+            "q35,accel=tcg",
+            "-smp",
+            "2",
+            "-m",
+            "1024",
+            "-no-reboot",
+            "-nodefaults",
+            "-no-user-config",
+        ),
         *("-display", "none", "-serial", "stdio", "-kernel", str(kernel.image), "-initrd", str(initrd)),
         *("-append", "console=ttyS0 quiet panic=-1"),
         *("-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"),
     )
-    with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as qemu:
+    with subprocess.Popen(
+        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as qemu:
         assert qemu.stdout is not None
         timer = threading.Timer(deadline_seconds, qemu.kill)
         timer.start()
@@ -108,7 +121,7 @@ def _initrd(kernel: Kernel, busybox: Path, command: list[str]) -> bytes:
         IN_GUEST: "1",
     }
     words = ["exec", "env", "-i", *(f"{name}={value}" for name, value in environment.items()), *command]
-    files: dict[str, tuple[int, bytes]] = {name: (stat.S_IFDIR | 0o755, b"") for name in DIRECTORIES}
+    files: dict[str, tuple[int, bytes]] = dict.fromkeys(DIRECTORIES, (stat.S_IFDIR | 0o755, b""))
     files["bin/busybox"] = (stat.S_IFREG | 0o755, busybox.read_bytes())
     files["init"] = (stat.S_IFREG | 0o755, INIT.encode())
     files["command"] = (stat.S_IFREG | 0o644, f"cd {shlex.quote(str(ROOT))} && {shlex.join(words)}".encode())

@@ -25,7 +25,12 @@ ACTIVE_LOW = frozenset({"reset-button-0", "front-identify-button"})
 PULLED_UP = tuple(sorted(ACTIVE_LOW))
 # A fast host: it cuts the power when the button is held for a second.
 TIMINGS = Timings(
-    override_seconds=1.0, rails_seconds=0.1, post_seconds=0.2, boot_seconds=0.2, shutdown_seconds=0.2, debounce_seconds=0.02
+    override_seconds=1.0,
+    rails_seconds=0.1,
+    post_seconds=0.2,
+    boot_seconds=0.2,
+    shutdown_seconds=0.2,
+    debounce_seconds=0.02,
 )
 LOOK_SECONDS = 0.005
 

@@ -1,9 +1,9 @@
 """A real nats-server with real keys and permissions, and processes on it, for service tests.
 
-    async with BusWorld(ProcessSpec("managers", (LedManager,)), ProcessSpec("websrv", (), door=True)) as world:
-        bus = await world.place("managers", LedManager(...))     # serves the services on that process's connection
-        door = await world.place("websrv")
-        answer = await door.forward(LedService.SetLed, request, world.call("admin"))
+async with BusWorld(ProcessSpec("managers", (LedManager,)), ProcessSpec("websrv", (), door=True)) as world:
+    bus = await world.place("managers", LedManager(...))     # serves the services on that process's connection
+    door = await world.place("websrv")
+    answer = await door.forward(LedService.SetLed, request, world.call("admin"))
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call
@@ -55,7 +56,7 @@ class BusWorld:
         self._buses: list[Bus] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> BusWorld:
+    async def __aenter__(self) -> Self:
         self.server.start()
         return self
 

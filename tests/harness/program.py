@@ -1,12 +1,13 @@
 """The whole program on real sockets, started as a user starts it, for end-to-end tests.
 
-    with Program(tmp_path) as program:
-        program.get("/api/v1alpha1/hosts/host.0")
+with Program(tmp_path) as program:
+    program.get("/api/v1alpha1/hosts/host.0")
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -46,6 +47,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _end_with_us() -> None:
+    """A test run that is killed leaves no BMC behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 class Program:
     """`ubmc run` in a process of its own."""
 
@@ -62,7 +68,7 @@ class Program:
         self.port = _free_port()
         self.log = state.with_name(state.name + ".log")
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -86,7 +92,12 @@ class Program:
             arguments += ["--admin-password-file", str(file)]
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                arguments, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+                arguments,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                preexec_fn=_end_with_us,
             )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
@@ -97,7 +108,8 @@ class Program:
         assert self._process is not None
         assert self._process.stdout is not None
         if self._process.poll() is not None:
-            raise AssertionError(f"ended with {self._process.returncode}:\n{self.output}\n{self.log.read_text()[-4000:]}")
+            log = self.log.read_text()[-4000:]
+            raise AssertionError(f"ended with {self._process.returncode}:\n{self.output}\n{log}")
         with contextlib.suppress(TypeError):
             self.output += self._process.stdout.read() or ""
         url = re.search(r"^  (https://\S+)$", self.output, re.MULTILINE)
@@ -203,7 +215,8 @@ class Program:
 
     def power(self, action: str, name: str = "host.0") -> httpx.Response:
         """Ask for a power action."""
-        return self.request("POST", f"/api/v1alpha1/hosts/{name}:changePower", {"action": f"HOST_POWER_ACTION_{action}"})
+        body = {"action": f"HOST_POWER_ACTION_{action}"}
+        return self.request("POST", f"/api/v1alpha1/hosts/{name}:changePower", body)
 
     def wait_state(self, state: str, seconds: float = 20.0, name: str = "host.0") -> None:
         """Wait until a host is in a state."""

@@ -193,7 +193,10 @@ class House:
         self._power = await self.world.run(self.safety, service)
 
     def _host(self, _keep: Any) -> ButtonPower:
-        return ButtonPower(SimLines(self.machine.dial), BOARD, mains_epoch=self.control.mains_epoch)
+        control = self.control
+        return ButtonPower(
+            SimLines(self.machine.dial), BOARD, mains_epoch=control.mains_epoch, set_boot=control.set_boot
+        )
 
     def _supply(self, _keep: Any) -> ChassisLine:
         board = LevelBoard(Wire("psu-enable"), Wire("psu-good"), 0.0)

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from typing import ClassVar
 
 import pytest
-
 from tests.harness.bus import BusWorld
+
 from ubmc.kit import call as calls
 from ubmc.kit.bus import Bus
 from ubmc.kit.errors import Denied, Invalid, NotFound, TimedOut, Unauthenticated, Unavailable
@@ -106,6 +106,11 @@ SAFETY = ProcessSpec("safety", (Power,))
 DOOR = ProcessSpec("websrv", (), door=True)
 
 
+async def drain(items: AsyncIterator[WatchHostsResponse]) -> None:
+    async for _ in items:
+        pass
+
+
 @contextlib.asynccontextmanager
 async def world() -> AsyncIterator[tuple[BusWorld, Hosts, Bus]]:
     async with BusWorld(MANAGERS, SAFETY, DOOR) as made:
@@ -137,7 +142,8 @@ async def test_receiver_checks_privilege_and_signature() -> None:
         with pytest.raises(Denied, match="ConfigureComponents"):
             await door.forward(HostService.ChangeHostPower, change, made.call("olga", "ReadOnly"))
         call = made.call("admin")
-        forged = calls.Call(call.deadline, call.trace, signed=call.signed[:64] + call.signed[64:].replace(b"admin", b"hacke"))
+        forgery = call.signed[:64] + call.signed[64:].replace(b"admin", b"hacke")
+        forged = calls.Call(call.deadline, call.trace, signed=forgery)
         with pytest.raises(Unauthenticated):
             await door.forward(HostService.ChangeHostPower, change, forged)
         with pytest.raises(Denied):
@@ -169,7 +175,7 @@ async def test_cause_travels_with_calls_among_services() -> None:
         await made.place("safety", power)
         managers = await made.place("managers")
         call = made.call("olga")
-        principal = made.schema and managers.verifier.verify(call.signed)
+        principal = managers.verifier.verify(call.signed)
         token = calls.current.set(calls.Call(call.deadline, call.trace, signed=call.signed, principal=principal))
         try:
             await managers.ask(PowerService.DriveHost, DriveHostRequest(name="host.0"))
@@ -255,9 +261,7 @@ async def test_stream_is_closed_when_the_bus_is_lost() -> None:
         os.kill(made.server.pid or 0, signal.SIGKILL)
         made.server.reap()
         with pytest.raises(Unavailable):
-            async with asyncio.timeout(3):
-                async for _ in reading:
-                    pass
+            await asyncio.wait_for(drain(reading), 3)
         made.server.start()
 
 

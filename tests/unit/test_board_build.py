@@ -13,7 +13,8 @@ from ubmc.boards import build
 from ubmc.boards.load import load_board, targets_folder
 from ubmc.boards.spec import BoardSpec
 from ubmc.hw.leds.port import Steady
-from ubmc.hw.power.port import Action, Level, News
+from ubmc.hw.power.port import Action, BootTarget, Level, News
+from ubmc.hw.qemu.process import has_network_rom
 from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.dial import unix_dial
 from ubmc.hw.sim.process import is_running
@@ -57,6 +58,7 @@ async def test_the_simulated_host_is_switched_on_and_tells_of_its_buttons(spec: 
             for release in releases:
                 os.close(release.fd)
         assert power.actions == frozenset(Action)
+        assert power.boot_targets == frozenset(BootTarget)
         epoch = await power.mains_epoch()
         assert epoch is not None
         assert epoch == await control.mains_epoch()
@@ -120,6 +122,21 @@ async def test_a_virtual_host_keeps_its_identity_and_gets_all_of_its_file(tmp_pa
     assert not lights.leds
     await lights.close()
     build.end_machines(spec, directory)
+
+
+def test_a_virtual_host_boots_from_what_its_file_gives_it(tmp_path: Path) -> None:
+    def targets(extra: str) -> frozenset[BootTarget]:
+        spec = board(tmp_path, QEMU.replace("memory_mb = 512\n", extra + "\n"))
+        return build.build_power(spec, "host.0", tmp_path / "machine").boot_targets
+
+    disk, cd = 'disks = [{ path = "a.img", format = "raw" }]', 'cdrom = "b.iso"'
+    assert targets("") == frozenset()
+    assert targets(f"{disk}\n{cd}") == {BootTarget.DISK, BootTarget.CD}
+    assert targets(f'{disk}\nkernel = "vmlinuz"') == frozenset()
+    network = {BootTarget.PXE} if has_network_rom(build.QEMU_BINARY) else set()
+    assert targets('network = true\nnetboot = "tftp/a.pxe"') == network
+    with pytest.raises(Invalid, match="netboot belongs to a network card"):
+        targets('netboot = "tftp/a.pxe"')
 
 
 def test_a_real_board_needs_no_machine_and_gets_linux_lines(tmp_path: Path) -> None:

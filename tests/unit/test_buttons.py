@@ -13,11 +13,11 @@ import pytest
 
 from ubmc.hw.gpio.port import Release
 from ubmc.hw.power.buttons import ButtonBoard, ButtonPower, Wire
-from ubmc.hw.power.port import Action, Level, News, Sight
+from ubmc.hw.power.port import Action, BootTarget, Level, News, Sight
 from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.inprocess import InProcessMachine
 from ubmc.hw.sim.lines import SimLines
-from ubmc.hw.sim.parts.host import Fault, Guest, Stage, Timings
+from ubmc.hw.sim.parts.host import BootSource, Fault, Guest, Stage, Timings
 from ubmc.hw.sim.plant import Plant, Settings
 from ubmc.hw.sim.wires import Change
 from ubmc.kit.errors import Busy, Invalid, NotFound, Refused, Unavailable
@@ -70,7 +70,11 @@ async def world(
     plant.listen(trace.append)
     reopened: list[tuple[Release, ...]] = []
     power = ButtonPower(
-        SimLines(machine.dial), board, mains_epoch=Control(machine.dial).mains_epoch, reopened=reopened.append
+        SimLines(machine.dial),
+        board,
+        mains_epoch=Control(machine.dial).mains_epoch,
+        set_boot=Control(machine.dial).set_boot,
+        reopened=reopened.append,
     )
     releases = await power.open()
     try:
@@ -262,6 +266,48 @@ async def test_each_release_ends_a_press_without_the_driver() -> None:
         assert w.stage() is Stage.UP
         await w.power.do(Action.NMI)  # the lines still work
         assert w.stage() is Stage.PANICKED
+
+
+@virtual
+async def test_the_firmware_is_told_before_the_press_and_told_again_when_there_is_no_choice() -> None:
+    async with world() as w:
+        assert w.power.boot_targets == frozenset(BootTarget)
+        with pytest.raises(Refused, match="the host is off"):
+            await w.power.do(Action.RESET, boot=BootTarget.CD)
+        with pytest.raises(Refused, match="boots nothing"):
+            await w.power.do(Action.SOFT_OFF, boot=BootTarget.CD)
+        assert w.plant.host.boot_next is None  # what is refused leaves nothing behind
+        await w.power.do(Action.ON, boot=BootTarget.USB)
+        names = [change.name for change in w.trace]
+        assert names.index("host.0.boot_next") < names.index(BUTTON)
+        await asyncio.sleep(1)
+        assert w.stage() is Stage.POST
+        await w.power.do(Action.RESET)
+        await asyncio.sleep(15)
+        assert w.plant.host.boot_source is BootSource.DISK
+        told = [change.value for change in w.trace if change.name == "host.0.boot_next"]
+        assert told == ["usb", ""]
+
+
+@virtual
+async def test_a_firmware_that_cannot_be_told_is_not_booted() -> None:
+    async def deaf(_boot: BootTarget | None) -> None:
+        raise Unavailable("nobody listens")
+
+    machine = InProcessMachine()
+    power = ButtonPower(SimLines(machine.dial), BOARD, set_boot=deaf)
+    for release in await power.open():
+        os.close(release.fd)
+    with pytest.raises(Unavailable, match="nobody listens"):
+        await power.do(Action.ON, boot=BootTarget.CD)
+    await asyncio.sleep(1)
+    assert machine.plant.host.stage is Stage.OFF
+    await power.close()
+    machine.close()
+    plain = ButtonPower(SimLines(machine.dial), BOARD)
+    assert plain.boot_targets == frozenset()
+    with pytest.raises(Refused, match="set that in its firmware"):
+        await plain.do(Action.ON, boot=BootTarget.CD)
 
 
 @virtual

@@ -14,6 +14,7 @@ import pytest
 from gpiod import ChipInfo, EdgeEvent, LineInfo, LineSettings
 from gpiod.line import Bias, Clock, Direction, Drive, Edge, Value
 
+from ubmc.hw.gpio import linux_line
 from ubmc.hw.gpio.linux import LinuxLines
 from ubmc.hw.gpio.linux_line import LinuxOutput
 from ubmc.hw.gpio.port import How
@@ -328,6 +329,16 @@ async def test_watch_fails_when_the_hardware_goes_away(machine: Machine) -> None
         await line.get()
 
 
+async def test_watch_fails_though_the_kernel_wakes_nobody(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux_line, "LOOK_SECONDS", 0.01)
+    line = await machine.lines.input("power-good-0")
+    seen = line.watch()
+    assert await anext(seen) is False
+    machine.soc.requests["power-good-0"].failure = OSError(errno.ENODEV, "No such device")
+    with pytest.raises(Unavailable, match="No such device"):
+        await anext(seen)
+
+
 async def test_one_watcher_at_a_time(machine: Machine) -> None:
     line = await machine.lines.input("power-good-0")
     first = line.watch()
@@ -368,6 +379,25 @@ async def test_two_lines_of_one_name(machine: Machine) -> None:
     with pytest.raises(Invalid, match=r"write 1e780000\.gpio:3 and pca9555:1"):
         await machine.lines.output("id")
     await machine.lines.output("pca9555:1")
+
+
+@pytest.mark.parametrize("known_as", ["gpiochip0", "gpiochip7"])
+async def test_a_chip_that_was_replaced_is_found_again(machine: Machine, known_as: str) -> None:
+    old, wire = machine.soc, Wire("power-button-0")
+    line = await machine.lines.output("power-button-0")
+    old.refusal = OSError(errno.ENODEV, "No such device")
+    old.requests["power-button-0"].failure = old.refusal
+    del machine.chips["gpiochip0"]
+    (machine.devices / "gpiochip0").unlink()
+    machine.chips[known_as] = KernelChip(known_as, "1e780000.gpio", [wire])
+    (machine.devices / known_as).touch()
+    with pytest.raises(Unavailable, match="No such device"):
+        await line.close()  # released all the same
+    assert old.requests["power-button-0"].released
+    await (await machine.lines.output("power-button-0")).set(active=True)
+    assert wire.high
+    await asyncio.to_thread(old.closed.wait, 5)
+    assert old.closed.is_set()
 
 
 async def test_held_by_somebody_else(machine: Machine) -> None:

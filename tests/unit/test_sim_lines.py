@@ -200,6 +200,12 @@ async def test_controls() -> None:
         assert (await control.state())["hosts"]["host.0"]["faults"] == ["hang-off"]
         with pytest.raises(NotFound, match="hang-hard"):
             await control.set_fault("nonsense", on=True)
+        await control.choose_boot("cd")
+        assert (await control.state())["hosts"]["host.0"]["boot_next"] == "cd"
+        with pytest.raises(NotFound, match="firmware-setup"):
+            await control.choose_boot("tape")
+        await control.choose_boot(None)
+        assert (await control.state())["hosts"]["host.0"]["boot_next"] is None
         await control.guest("panic")
         with pytest.raises(Refused, match="panicked"):
             await control.guest("shutdown")

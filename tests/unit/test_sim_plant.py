@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ubmc.hw.sim.parts.host import Fault, Guest, Stage, Timings
+from ubmc.hw.sim.parts.host import BootSource, Fault, Guest, Stage, Timings
 from ubmc.hw.sim.plant import Plant, Settings
 from ubmc.hw.sim.wires import Change, Side
 from ubmc.kit.errors import Invalid, NotFound, Refused
@@ -332,3 +332,59 @@ def test_a_forced_off_always_ends_off_unless_the_host_hangs_hard(script: list[tu
         assert not plant.read(GOOD)
     elif before in {Stage.POST, Stage.BOOT, Stage.PANICKED, Stage.HELD}:
         assert plant.read(GOOD)
+
+
+def booted_from(plant: Plant) -> list[str]:
+    _, text = plant.host.console.since(0, 1 << 16)
+    return [line.removeprefix("booting from ") for line in text.decode().split("\r\n") if line.startswith("booting")]
+
+
+def test_a_boot_comes_from_what_was_chosen_and_the_next_from_the_disk() -> None:
+    plant = exact()
+    plant.choose_boot(BootSource.CD)
+    assert plant.snapshot()["hosts"]["host.0"]["boot_next"] == "cd"  # type: ignore[index]
+    press(plant, BUTTON, 0.2)
+    pass_time(plant, 10)
+    host = plant.snapshot()["hosts"]["host.0"]  # type: ignore[index]
+    assert (host["boot_next"], host["boot_source"], host["stage"]) == (None, "cd", "up")
+    plant.guest(Guest.RESET)
+    pass_time(plant, 10)
+    assert booted_from(plant) == ["cd", "disk"]
+
+
+def test_a_choice_can_be_taken_back_until_it_is_used_and_outlives_mains() -> None:
+    plant = exact()
+    plant.choose_boot(BootSource.PXE)
+    plant.choose_boot(None)
+    press(plant, BUTTON, 0.2)
+    pass_time(plant, 1)
+    plant.choose_boot(BootSource.USB)  # during POST it is early enough
+    pass_time(plant, 10)
+    plant.choose_boot(BootSource.PXE)
+    plant.set_mains(on=False)
+    pass_time(plant, 1)
+    plant.set_mains(on=True)
+    pass_time(plant, 1)
+    press(plant, BUTTON, 0.2)
+    pass_time(plant, 10)
+    assert booted_from(plant) == ["usb", "pxe"]
+
+
+def test_the_set_up_stays_until_a_reset_or_a_press() -> None:
+    plant = exact()
+    plant.choose_boot(BootSource.FIRMWARE_SETUP)
+    press(plant, BUTTON, 0.2)
+    pass_time(plant, 1000)
+    assert stage(plant) is Stage.SETUP
+    with pytest.raises(Refused, match="setup"):
+        plant.guest(Guest.SHUTDOWN)
+    press(plant, RESET, 0.5)
+    pass_time(plant, 10)
+    assert stage(plant) is Stage.UP
+    plant.choose_boot(BootSource.FIRMWARE_SETUP)
+    press(plant, RESET, 0.5)
+    pass_time(plant, 10)
+    press(plant, BUTTON, 0.2)
+    assert stage(plant) is Stage.OFF
+    assert not plant.read(GOOD)
+    assert booted_from(plant) == ["firmware-setup", "disk", "firmware-setup"]

@@ -167,7 +167,7 @@ def _build_qemu(power: QemuSpec, host: str, directory: Path) -> Power:
     from ubmc.hw.qemu.identity import load_or_draw
     from ubmc.hw.qemu.machine import Accelerator, Drive, MachineSpec
     from ubmc.hw.qemu.power import QemuPower
-    from ubmc.hw.qemu.process import network_rom
+    from ubmc.hw.qemu.process import has_network_rom
 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = load_or_draw(directory)
@@ -182,7 +182,7 @@ def _build_qemu(power: QemuSpec, host: str, directory: Path) -> Power:
         cpus=power.cpus,
         drives=tuple(drives),
         network=power.network,
-        network_rom=network_rom(QEMU_BINARY) if power.network else None,
+        network_rom=power.network and has_network_rom(QEMU_BINARY),
         netboot=power.netboot,
         firmware=power.firmware,
         kernel=power.kernel,

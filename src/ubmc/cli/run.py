@@ -76,7 +76,7 @@ class FirstPassword:
 class Banner:
     """What a person at the terminal is told, once, when everything is ready."""
 
-    def __init__(self, title: str, ephemeral: bool) -> None:  # noqa: FBT001
+    def __init__(self, title: str, ephemeral: bool) -> None:
         """Make it for this board."""
         self._title = title
         self._ephemeral = ephemeral
@@ -129,7 +129,9 @@ class Banner:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The first password of admin; else it is random and shown once.",
 )
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The owner's file. [/etc/ubmc/ubmc.toml]")
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="The owner's file. [/etc/ubmc/ubmc.toml]"
+)
 @click.option("--otlp", metavar="URL", help="Push traces to this OpenTelemetry collector (OTLP over HTTP).")
 @click.option("--ephemeral", is_flag=True, default=None, help="End the machine together with the BMC.")
 @click.option("--log-format", type=click.Choice(["human", "json"]))

@@ -1,1 +1,1 @@
-"""Hardware behind ports: each folder holds one kind of hardware, its Protocol in `port.py` and its drivers beside it."""
+"""Hardware behind ports: a folder for each kind of hardware, its Protocol in `port.py`, its drivers beside it."""

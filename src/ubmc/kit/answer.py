@@ -12,7 +12,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nats.aio.msg import Msg
@@ -61,7 +61,7 @@ class Answerer:
         self._schema = schema
         self._serving: dict[object, list[Subscription]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: dict[str, StreamWriter] = {}
+        self._writers: dict[str, tuple[StreamWriter, object]] = {}  # by the id of the stream, with the service
         self._keys: OrderedDict[tuple[str, str, str], Answered] = OrderedDict()
 
     # --- subscriptions ------------------------------------------------------------------------------------------
@@ -90,9 +90,15 @@ class Answerer:
                 yield subjects.rpc(handler.what), self._responder(handler, method, trusted=False), queue
 
     async def withdraw(self, service: object) -> None:
-        """Stop answering for a service."""
+        """Stop answering for a service; who reads its streams is told, instead of seeing its last words for ever."""
         for subscription in self._serving.pop(service, ()):
             await self._bus.link.unsubscribe(subscription)
+        ended = calls.encode_error(Unavailable("the service has ended; it may come back"))
+        for writer, answering in tuple(self._writers.values()):
+            if answering is service:
+                with contextlib.suppress(Unavailable):
+                    await writer.end(ended)
+                writer.abort()
 
     async def close(self) -> None:
         """Stop answering; what is being answered is cancelled."""
@@ -145,7 +151,7 @@ class Answerer:
         if call.deadline < began:
             return  # nobody waits any more: doing it now would be doing it behind their back
         with tracing.span(method.name, call.trace, **{"rpc.system": "ubmc"}) as trace:
-            outcome = await self._admitted(msg, handler, method, replace(call, trace=trace), trusted=trusted)
+            outcome = await self._admitted(msg, handler, method, call.within(trace), trusted=trusted)
             self._bus.metrics.answered(method.name, outcome, time.monotonic() - began, trace)
 
     async def _admitted(self, msg: Msg, handler: Handler, method: Method, call: Call, *, trusted: bool) -> str:
@@ -178,7 +184,7 @@ class Answerer:
     def _admit(self, call: Call, method: Method, *, trusted: bool) -> Call:
         if call.signed:
             # To a peer the principal is the cause, not the permission: what somebody began may outlast their proof.
-            call = replace(call, principal=self._bus.verifier.verify(call.signed, expired=trusted))
+            call = call.within(call.trace, self._bus.verifier.verify(call.signed, expired=trusted))
         if trusted or method.public:
             return call
         if call.principal is None:
@@ -239,7 +245,7 @@ class Answerer:
         stream_id = f"{id(request):x}-{time.monotonic_ns():x}"
         control = subjects.stream(self._bus.process, stream_id)
         writer = StreamWriter(self._bus.link.publish, inbox, control)
-        self._writers[stream_id] = writer
+        self._writers[stream_id] = (writer, getattr(handler.method, "__self__", None))
         gauge = self._bus.metrics.streams.labels(method.name)
         gauge.inc()
         feeding = asyncio.create_task(self._feed(writer, handler.method(request)))
@@ -271,7 +277,7 @@ class Answerer:
     async def _on_control(self, msg: Msg) -> None:
         writer = self._writers.get(msg.subject.rpartition(".")[2])
         if writer is not None:
-            writer.control(msg)
+            writer[0].control(msg)
 
     # --- what is said about it ----------------------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ class Bus:
         subject = subjects.peer(token) if call is None else subjects.rpc(token)
         sent = call or self._call(float("inf"))
         call_id = self._new_id()
-        reader = StreamReader(self.link.publish, token.short)
+        reader = StreamReader(self.link.publish, f"{self._inbox}.{call_id}", token.short)
         if len(self._reading) >= MAX_CALLS:
             raise Exhausted("too many streams at once")
         self._reading[call_id] = (subject, reader, sent)

@@ -84,7 +84,7 @@ class Channel:
         try:
             fields = orjson.loads(data)
             return Message(str(fields.pop("kind")), fields, tuple(descriptors))
-        except (ValueError, AttributeError, KeyError):
+        except (ValueError, AttributeError, KeyError, TypeError):
             for descriptor in descriptors:
                 os.close(descriptor)
             return None

@@ -131,7 +131,17 @@ ERRORS: MappingProxyType[str, type[UbmcError]] = MappingProxyType(
     {
         cls.name: cls
         for cls in (
-            NotFound, Invalid, Refused, Busy, Exists, Denied, Unauthenticated, Unavailable, TimedOut, Exhausted, Internal,
+            NotFound,
+            Invalid,
+            Refused,
+            Busy,
+            Exists,
+            Denied,
+            Unauthenticated,
+            Unavailable,
+            TimedOut,
+            Exhausted,
+            Internal,
         )
     }
-)  # fmt: skip
+)

@@ -158,6 +158,7 @@ class Link:
                 error_cb=self._error,
                 closed_cb=gone,
                 allow_reconnect=False,
+                reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # between tries to reach the port
                 connect_timeout=2,
                 ping_interval=5,
                 max_outstanding_pings=2,
@@ -227,7 +228,7 @@ class Link:
         subscription = Subscription(subject, queue, callback, pending)
         self._subscriptions.append(subscription)
         if self.connected.is_set():
-            with contextlib.suppress(nats.errors.Error, OSError, Unavailable):
+            with contextlib.suppress(nats.errors.ConnectionClosedError, OSError, Unavailable):
                 await self._apply(subscription, self._client)
                 await self.flush()
         return subscription

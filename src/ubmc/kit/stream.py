@@ -3,7 +3,7 @@
 The reader grants credit, in frames and in bytes. Every frame names the control subject of the writer as its reply, so
 that the bus itself reports a vanished reader. A writer with nothing to say sends a beat every 2 s; the reader answers
 it where frames arrive, not where they are consumed, so a reader that is merely slow stays alive. Either half gives up
-after 6 s of silence.
+after 6 s of silence; a reader that waits asks every second, which finds a writer that was killed at once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ WINDOW_BYTES = 256 * 1024
 MAX_FRAME = 32 * 1024
 BEAT_SECONDS = 2.0
 PATIENCE_SECONDS = 6.0
+LEASE_SECONDS = 1.0
 
 MARK_HEADER = "Ubmc-Mark"
 MARK_END = "end"
@@ -98,6 +99,11 @@ class StreamWriter:
                 break
             await self._publish(self._inbox, b"", self._control, {MARK_HEADER: MARK_BEAT})
 
+    def abort(self) -> None:
+        """Send nothing more."""
+        self._gone = True
+        self._changed.set()
+
     async def end(self, error: tuple[str, bytes] | None = None) -> None:
         """Say that there is no more, or what went wrong (name and body)."""
         if self._gone:
@@ -111,8 +117,9 @@ class StreamWriter:
 class StreamReader:
     """The half that asked."""
 
-    def __init__(self, publish: Publish, what: str) -> None:
+    def __init__(self, publish: Publish, inbox: str, what: str) -> None:
         self._publish = publish
+        self._inbox = inbox
         self._what = what
         # Bounded by the credit that we grant; the two places more are for the end and for a fault.
         self._queue: asyncio.Queue[bytes | UbmcError | None] = asyncio.Queue(WINDOW_FRAMES + 2)
@@ -167,9 +174,11 @@ class StreamReader:
     async def _take(self) -> bytes | UbmcError | None:
         while True:
             try:
-                async with asyncio.timeout(PATIENCE_SECONDS / 2):
+                async with asyncio.timeout(LEASE_SECONDS):
                     return await self._queue.get()
             except TimeoutError:
+                if self._control:  # a writer that was killed has no subscription any more: the bus says so at once
+                    await self._publish(self._control, _LEASE, self._inbox, None)
                 if asyncio.get_running_loop().time() - self._heard > PATIENCE_SECONDS:
                     raise Unavailable(f"{self._what} has gone silent") from None
 

@@ -15,6 +15,7 @@ LONGEST_SECONDS = 30.0
 CALM_SECONDS = 60.0
 DEGRADED_AFTER = 5
 _JITTER = 0.2
+_MOST_DOUBLINGS = 10
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Backoff:
             self.failures = 0
         self.failures += 1
         self.restarts += 1
-        delay = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** (self.failures - 1))
+        delay = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(self.failures - 1, _MOST_DOUBLINGS))
         return delay * (1.0 + _JITTER * (2.0 * self._random.random() - 1.0))
 
     @property

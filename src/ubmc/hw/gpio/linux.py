@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ubmc.hw.gpio.linux_line import Bus, Chip, LineRequest, LinuxInput, LinuxOutput, Place, translate
+from ubmc.hw.gpio.linux_line import Bus, Chip, ChipGone, LineRequest, LinuxInput, LinuxOutput, Place, translate
 from ubmc.hw.gpio.port import InputLine, Lines, OutputLine
 from ubmc.kit.errors import Busy, Invalid, NotFound, UbmcError, Unavailable
 
@@ -110,6 +110,12 @@ class LinuxLines(Lines):
     async def _request(self, name: str, settings: LineSettings) -> tuple[Place, LineRequest]:
         if name in self._lines:
             raise Busy(f'GPIO line "{name}" is open already')
+        try:
+            return await self._take(name, settings)
+        except ChipGone:
+            return await self._take(name, settings)  # the one that came in its place
+
+    async def _take(self, name: str, settings: LineSettings) -> tuple[Place, LineRequest]:
         place = await self._find(name)
         bus, offset = place.bus, place.offset
         what = f'GPIO line "{name}" ({bus.name}:{offset})'
@@ -118,6 +124,9 @@ class LinuxLines(Lines):
         except Busy:
             info = await bus.call(what, lambda: bus.chip.get_line_info(offset))
             raise Busy(f"{what} is held by {info.consumer or 'somebody else'}") from None
+        except ChipGone:
+            self._drop(bus.path)
+            raise
         return place, request
 
     async def _find(self, name: str) -> Place:
@@ -157,6 +166,11 @@ class LinuxLines(Lines):
                     return Place(name, bus, int(offset_text))
         return None
 
+    def _drop(self, path: Path) -> None:
+        bus = self._buses.pop(path, None)
+        if bus is not None:
+            bus.retire()
+
     async def _open_new_chips(self) -> None:
         opener = self._open_chip
         if opener is None:
@@ -164,7 +178,10 @@ class LinuxLines(Lines):
 
             opener = GpiodChip
         failure: UbmcError | None = None
-        for path in sorted(self._devices.glob("gpiochip*")):
+        paths = sorted(self._devices.glob("gpiochip*"))
+        for path in set(self._buses).difference(paths):
+            self._drop(path)
+        for path in paths:
             if path in self._buses:
                 continue
             thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections import deque
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Edges that wait for a slow watcher; the kernel's own buffer holds 16 for each line (linux/gpio.h, event_buffer_size).
 _MOST_PENDING = 64
+# How often a watched line is read without an edge. Kernels before 6.7 wake nobody when a chip goes away.
+LOOK_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -86,10 +89,18 @@ class Bus:
         except OSError as error:
             raise translate(what, self.path, error) from error
 
+    def retire(self) -> None:
+        """Close a chip that went away. The thread stays for the lines that are still open, and ends with the last."""
+        self.thread.submit(self.chip.close)
+
     def close(self) -> None:
         """Close the chip once the calls that were begun are done; waits for nothing."""
         self.thread.submit(self.chip.close)
         self.thread.shutdown(wait=False)
+
+
+class ChipGone(Unavailable):
+    """The chip of a line went away; one that comes back is another chip for the kernel."""
 
 
 def translate(what: str, path: Path, error: OSError) -> UbmcError:
@@ -101,6 +112,8 @@ def translate(what: str, path: Path, error: OSError) -> UbmcError:
             return Unavailable(f"{what}: no permission for {path}; run as root or join the group that owns it")
         case errno.ENXIO:
             return Unavailable(f"{what}: the chip has no interrupt for this line, so its changes cannot be seen")
+        case errno.ENODEV:
+            return ChipGone(f"{what}: {error.strerror}")
     return Unavailable(f"{what}: {error.strerror or error}")
 
 
@@ -215,7 +228,8 @@ class LinuxInput(_Line, InputLine):
     async def watch(self) -> AsyncIterator[bool]:
         """The level now, then every change after debounce; ends when the line is closed.
 
-        After the edges the level is read again, so that a lost edge (a full buffer) never leaves a wrong level.
+        After the edges, and once a second without any, the level is read again: a lost edge (a full buffer) never
+        leaves a wrong level, and a chip that went away is noticed.
 
         Raises:
             Busy: somebody watches this line already.
@@ -234,7 +248,9 @@ class LinuxInput(_Line, InputLine):
                     if level is not last:
                         last = level
                         yield level
-                await self.wake.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self.wake.wait()
         finally:
             if not self.closed:  # closed: done there, and the number may be somebody else's by now
                 loop.remove_reader(fd)

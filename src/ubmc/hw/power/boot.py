@@ -20,8 +20,8 @@ def check_boot(action: Action, boot: BootTarget | None, targets: AbstractSet[Boo
         return
     if action not in BOOTS:
         raise Refused(f"{action.value} boots nothing, so that there is no boot to choose")
+    if not targets:
+        raise Refused("these wires cannot choose where the host boots from: set that in its firmware instead")
     if boot not in targets:
-        names = ", ".join(sorted(target.value for target in targets)) or "nothing else than its own order"
-        raise Refused(
-            f"this host cannot be made to boot from {boot.value}, only from {names}: change its boot override"
-        )
+        names = ", ".join(sorted(target.value for target in targets))
+        raise Refused(f"this host cannot be made to boot from {boot.value}: choose one of {names}")

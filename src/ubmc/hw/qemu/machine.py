@@ -77,7 +77,7 @@ class MachineSpec:
         cpus: number of virtual processors.
         drives: images, in boot order.
         network: a NIC behind QEMU's own NAT; the guest reaches out, nobody reaches in. It is last in boot order.
-        network_rom: the option ROM that boots from the NIC; None: it has none, and nothing boots from it.
+        network_rom: the NIC has QEMU's option ROM for it, which must be installed; else nothing boots from it.
         netboot: the file that this NAT's DHCP and TFTP servers offer; the guest can read all of its folder.
         firmware: a firmware image that holds code and variables, as `OVMF.fd`; None is SeaBIOS.
         kernel: a kernel to boot without any disk; `initrd` and `append` go with it.
@@ -98,7 +98,7 @@ class MachineSpec:
     cpus: int = 1
     drives: tuple[Drive, ...] = ()
     network: bool = False
-    network_rom: Path | None = None
+    network_rom: bool = False
     netboot: Path | None = None
     firmware: Path | None = None
     kernel: Path | None = None
@@ -277,14 +277,7 @@ def _check(spec: MachineSpec) -> None:
             raise Invalid(f"{drive.path}: a SATA disk cannot be read only; choose the bus virtio, or a CD")
     if spec.netboot and not spec.network:
         raise Invalid("a file to boot from the network goes with a network card; there is none")
-    files = (
-        spec.firmware,
-        spec.kernel,
-        spec.initrd,
-        spec.network_rom,
-        spec.netboot,
-        *(drive.path for drive in spec.drives),
-    )
+    files = (spec.firmware, spec.kernel, spec.initrd, spec.netboot, *(drive.path for drive in spec.drives))
     for path in files:
         if path is not None and not path.is_absolute():
             raise Invalid(f"{path}: paths of a machine must be absolute")
@@ -321,8 +314,11 @@ def _network(spec: MachineSpec, order: Mapping[str, int]) -> list[str]:
     net = "user,id=net0"
     if spec.netboot:
         net += f",tftp={_escaped(spec.netboot.parent)},bootfile={_escaped(spec.netboot.name)}"
-    # Always said: QEMU does not start where the ROM that it would take by itself is not installed.
-    nic = f"virtio-net-pci,id={NIC},netdev=net0,romfile={_escaped(spec.network_rom or '')}"
+    nic = f"virtio-net-pci,id={NIC},netdev=net0"
+    if not spec.network_rom:
+        # QEMU does not start where the ROM that it takes by itself is not installed. That ROM cannot be named either:
+        # only in its own choice QEMU enters the device's id, without which the firmware does not run it.
+        nic += ",romfile="
     if NIC in order:
         nic += f",bootindex={order[NIC]}"
     return ["-netdev", net, "-device", nic]

@@ -100,18 +100,12 @@ def locate(binary: str) -> str:
     return str(Path(found).absolute())
 
 
-def network_rom(binary: str) -> Path | None:
-    """The option ROM (iPXE) that boots from a virtio network card; None if it is not installed.
-
-    Looked for where QEMU itself does (`-L help`); the file holds BIOS and UEFI code.
-    """
+def has_network_rom(binary: str) -> bool:
+    """Whether the option ROM (iPXE) that boots from a virtio network card is where QEMU looks (`-L help`)."""
     with contextlib.suppress(Unavailable):
         prefix = Path(locate(binary)).parent.parent
-        for folder in ("share/qemu", "lib/ipxe/qemu"):
-            rom = prefix / folder / "efi-virtio.rom"
-            if rom.is_file():
-                return rom
-    return None
+        return any((prefix / folder / "efi-virtio.rom").is_file() for folder in ("share/qemu", "lib/ipxe/qemu"))
+    return False
 
 
 def find(layout: Layout) -> Process | None:

@@ -23,6 +23,6 @@ POWER: Mapping[HostState, LedState] = MappingProxyType(
 )
 
 
-def identify(on: bool) -> LedState:  # noqa: FBT001  the state of the light is the argument
+def identify(on: bool) -> LedState:
     """The identify light."""
     return Blink(on_seconds=0.25, off_seconds=0.25) if on else Steady.OFF

@@ -24,6 +24,10 @@ log = logging.getLogger("ubmc.operator")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_NO_NEW_PRIVS = 38
+# glibc raises this threshold to the largest block that was ever freed: without a fixed one, the 19 MiB of the first
+# password hash would stay with the process for good (mallopt(3)).
+_M_MMAP_THRESHOLD = -3
+_MMAP_THRESHOLD_BYTES = 1024 * 1024
 _MANAGED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -86,6 +90,8 @@ def _become_child(name: str, parent: int, keep: Container[int], *, outlives: boo
 
 
 def warm_up() -> None:
-    """Call once before the first fork: what is there now stays shared."""
+    """Call once before the first fork: what is there now stays shared, and what a child needs once goes back."""
+    with contextlib.suppress(AttributeError):  # not every C library has it
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
     gc.collect()
     gc.freeze()

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 
 from ubmc.hw.gpio.port import Release
-from ubmc.hw.power.port import Action, Level, News, Power, Sight
+from ubmc.hw.power.port import Action, BootTarget, Level, News, Power, Sight
 from ubmc.kit.errors import Invalid, NotFound, Unavailable
 from ubmc.kit.feed import Feed
 from ubmc.kit.guard import Guard
 from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.powermgr.wire import Wire
+from ubmc.v1alpha1.host_pb import BootTarget as AskedTarget
 from ubmc.v1alpha1.host_pb import HostNewsKind
 from ubmc.v1alpha1.internal_pb import (
     DriveChassisRequest,
@@ -57,6 +58,18 @@ def _wire(wires: Mapping[str, Wire], name: str) -> Wire:
     if wire is None:
         raise Unavailable(f"the wires of {name} are not ready yet")
     return wire
+
+
+BOOTS: Mapping[AskedTarget, BootTarget | None] = MappingProxyType(
+    {
+        AskedTarget.UNSPECIFIED: None,
+        AskedTarget.PXE: BootTarget.PXE,
+        AskedTarget.DISK: BootTarget.DISK,
+        AskedTarget.CD: BootTarget.CD,
+        AskedTarget.USB: BootTarget.USB,
+        AskedTarget.FIRMWARE_SETUP: BootTarget.FIRMWARE_SETUP,
+    }
+)
 
 
 class PowerManager(Service):
@@ -116,6 +129,7 @@ class PowerManager(Service):
     def _told(self, name: str, sight: Sight, mains: str) -> None:
         wire = self._hosts.get(name) or self._chassis.get(name)
         actions = wire.actions if wire is not None else frozenset()
+        targets: frozenset[BootTarget | None] = wire.boot_targets if wire is not None else frozenset()
         self._feed.publish(
             name,
             WatchPowerResponse(
@@ -125,6 +139,7 @@ class PowerManager(Service):
                 identify_pressed=sight.news is News.IDENTIFY_PRESSED,
                 mains_epoch=mains,
                 actions=[asked for asked, action in ACTIONS.items() if action in actions],
+                boot_targets=[asked for asked, target in BOOTS.items() if target in targets],
             ),
         )
 
@@ -136,7 +151,9 @@ class PowerManager(Service):
         action = ACTIONS.get(request.action)
         if action is None:
             raise Invalid(f"{request.action} is nothing that wires can do")
-        await _wire(self._hosts, request.name).do(action)
+        if request.boot_target not in BOOTS:
+            raise Invalid(f"{request.boot_target} is nothing that can be booted from")
+        await _wire(self._hosts, request.name).do(action, boot=BOOTS[request.boot_target])
         return DriveHostResponse()
 
     @rpc(PowerService.DriveChassis)
@@ -154,7 +171,11 @@ class PowerManager(Service):
             item = update.item
             if update.snapshot and (item.news or item.identify_pressed):
                 yield WatchPowerResponse(
-                    name=item.name, level=item.level, mains_epoch=item.mains_epoch, actions=item.actions
+                    name=item.name,
+                    level=item.level,
+                    mains_epoch=item.mains_epoch,
+                    actions=item.actions,
+                    boot_targets=item.boot_targets,
                 )
             else:
                 yield item

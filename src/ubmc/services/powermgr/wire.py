@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 
 from ubmc.hw.gpio.port import Release
-from ubmc.hw.power.port import Action, Level, Power, Sight
+from ubmc.hw.power.port import Action, BootTarget, Level, Power, Sight
 from ubmc.kit.errors import UbmcError, Unavailable
 
 log = logging.getLogger("ubmc.powermgr")
@@ -40,6 +40,11 @@ class Wire:
     def actions(self) -> frozenset[Action]:
         """What these wires can do."""
         return self._power.actions
+
+    @property
+    def boot_targets(self) -> frozenset[BootTarget]:
+        """Where these wires can make the next boot come from."""
+        return self._power.boot_targets
 
     async def run(self) -> None:
         """Watch until cancelled; then give the wires back."""
@@ -93,8 +98,8 @@ class Wire:
         self._last = sight
         self._told(self.name, sight, self._mains)
 
-    async def do(self, action: Action) -> None:
-        """Drive the wires.
+    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
+        """Drive the wires; see `ubmc.hw.power.port.Power.do`.
 
         Raises:
             Unavailable: they cannot be reached now.
@@ -102,4 +107,4 @@ class Wire:
         """
         if not self._open.is_set():
             raise Unavailable(f"the wires of {self.name} cannot be reached now")
-        await self._power.do(action)
+        await self._power.do(action, boot=boot)

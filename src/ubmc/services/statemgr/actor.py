@@ -118,8 +118,9 @@ class Actor(Generic[P, R]):
         self.phase = table.start
         self.level = PowerLevel.UNKNOWN
         self.since = Timestamp.now()
+        """When the phase was entered."""
         self.cause = hardware()
-        """Of the phase."""
+        """Why it was."""
         self._table = table
         self._patience = patience
         self._drive = drive

@@ -81,7 +81,7 @@ _Facts = Mapping[Fact, Step[ChassisPhase]]
 
 _STAY: Step[ChassisPhase] = Step(HERE)
 _OFF_FIRST = Refusal("{name} is off: power it on instead")
-_UNREADABLE = Refusal("the power of {name} cannot be read, so only force-off is possible; check its wires")
+_UNREADABLE = Refusal("the power of {name} cannot be read, so only on and force-off are possible; check its wires")
 
 _STABLE_FACTS: _Facts = {
     Fact.SEEN_ON: Step(ChassisPhase.ON),
@@ -105,7 +105,7 @@ def _waiting(advice: str) -> _Facts:
         Fact.SEEN_ON: _STAY,
         Fact.SEEN_OFF: _STAY,
         Fact.SEEN_UNKNOWN: _STAY,
-        Fact.MAINS_LOST: Step(ChassisPhase.OFF, verdict=Verdict.FAILED, text="mains was lost"),
+        Fact.MAINS_LOST: Step(ChassisPhase.OFF, verdict=Verdict.FAILED, text="Mains was lost"),
         Fact.DRIVEN: Step(HERE, Effect.LOOK),
         Fact.DRIVE_FAILED: Step(AS_SEEN, verdict=Verdict.FAILED, text="Check its wires, then try again"),
         Fact.TIMEOUT: Step(AS_SEEN, verdict=Verdict.FAILED, text=advice),
@@ -124,8 +124,12 @@ CHASSIS: Table[ChassisPhase, ChassisRequest] = Table(
     },
     rows={
         ChassisPhase.UNKNOWN: Row(
+            # A supply is held at a level, so driving it on does no harm if it is on already.
             requests=dict.fromkeys(ChassisRequest, _UNREADABLE)
-            | {ChassisRequest.FORCE_OFF: Step(ChassisPhase.POWERING_OFF, Effect.FORCE_OFF)},
+            | {
+                ChassisRequest.ON: Step(ChassisPhase.POWERING_ON, Effect.DRIVE_ON),
+                ChassisRequest.FORCE_OFF: Step(ChassisPhase.POWERING_OFF, Effect.FORCE_OFF),
+            },
             facts=_STABLE_FACTS,
         ),
         ChassisPhase.OFF: Row(

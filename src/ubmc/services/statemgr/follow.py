@@ -46,8 +46,7 @@ class WireFollower:
         self._see = see
         self._lose_sight = lose_sight
         self._grace_seconds = grace_seconds
-        self._missed: set[str] = set()
-        self._grace: asyncio.TimerHandle | None = None
+        self._missed: dict[str, asyncio.TimerHandle] = {}  # each with the end of its grace
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -70,24 +69,23 @@ class WireFollower:
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
         finally:
-            if self._grace is not None:
-                self._grace.cancel()
+            for grace in self._missed.values():
+                grace.cancel()
 
     async def _take(self, seen: WatchPowerResponse) -> None:
         if seen.level in _SURE:
-            self._missed.discard(seen.name)
+            if (grace := self._missed.pop(seen.name, None)) is not None:
+                grace.cancel()
         elif seen.name in self._missed:
             return  # powermgr has just begun and does not see it yet
         await self._see(seen)
 
     def _miss_all(self) -> None:
-        self._missed |= self._names
-        if self._grace is None:
-            self._grace = asyncio.get_running_loop().call_later(self._grace_seconds, self._lose)
+        loop = asyncio.get_running_loop()
+        for name in self._names - self._missed.keys():
+            self._missed[name] = loop.call_later(self._grace_seconds, self._lose, name)
 
-    def _lose(self) -> None:
-        self._grace = None
-        missed, self._missed = self._missed, set()
-        for name in sorted(missed):
-            log.warning("%s has not been seen for %g s: its power is unknown", name, self._grace_seconds)
-            self._lose_sight(name)
+    def _lose(self, name: str) -> None:
+        del self._missed[name]
+        log.warning("%s has not been seen for %g s: its power is unknown", name, self._grace_seconds)
+        self._lose_sight(name)

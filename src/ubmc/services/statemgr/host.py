@@ -164,7 +164,7 @@ def _waiting(advice: str) -> _Facts:
         Fact.SEEN_ON: _STAY,
         Fact.SEEN_OFF: _STAY,
         Fact.SEEN_UNKNOWN: _STAY,
-        Fact.MAINS_LOST: Step(HostPhase.OFF, verdict=Verdict.FAILED, text="mains was lost"),
+        Fact.MAINS_LOST: Step(HostPhase.OFF, verdict=Verdict.FAILED, text="Mains was lost"),
         Fact.DRIVEN: _STAY,
         Fact.DRIVE_FAILED: Step(AS_SEEN, verdict=Verdict.FAILED, text="Check its wires, then try again"),
         Fact.TIMEOUT: Step(AS_SEEN, verdict=Verdict.FAILED, text=advice),

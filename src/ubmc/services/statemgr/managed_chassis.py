@@ -55,9 +55,9 @@ class ManagedChassis:
         self.wired = plan.wired
         self.hosts = tuple(hosts)
         self._ports = ports
-        self._mains = ""
         drive = self._drive_supply if plan.wired else self._drive_hosts
         self._actor = Actor(plan.name, CHASSIS, options.patience, drive=drive, tell=ports.tell, taken=self._follow_step)
+        self._since = self._actor.since
 
     # --- what is shown ------------------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class ManagedChassis:
         return Chassis(
             name=self.name,
             state=self.state,
-            state_time=self._actor.since,
+            state_time=self._since,
             hosts=[host.name for host in self.hosts],
             identify=self.identify,
         )
@@ -139,6 +139,7 @@ class ManagedChassis:
     def _follow_step(self, taken: Taken[ChassisPhase, ChassisRequest]) -> None:
         before, after = STATES[taken.before], STATES[taken.after]
         if before is not after:
+            self._since = self._actor.since
             change = ChassisStateChange(name=self.name, previous=before, current=after)
             self._ports.tell(self.name, change, cause=taken.cause)
         if taken.verdict is Verdict.FAILED:

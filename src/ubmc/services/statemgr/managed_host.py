@@ -93,6 +93,7 @@ class ManagedHost:
         self._actor = Actor(
             plan.name, HOST, options.patience, drive=self._drive, tell=ports.tell, taken=self._follow_step
         )
+        self._since = self._actor.since
         if memory.settings.watchdog_running:
             self._watchdog.start(memory.settings.watchdog_seconds)
 
@@ -119,7 +120,7 @@ class ManagedHost:
         return Host(
             name=self.name,
             state=self.state,
-            state_time=self._actor.since,
+            state_time=self._since,
             state_cause=self._actor.cause,
             power_actions=[action for action, request in REQUESTS.items() if self._can(request)],
             restore_policy=settings.restore_policy,
@@ -285,6 +286,7 @@ class ManagedHost:
     def _follow_step(self, taken: Taken[HostPhase, HostRequest]) -> None:
         before, after = STATES[taken.before], STATES[taken.after]
         if before is not after:
+            self._since = self._actor.since
             change = HostStateChange(name=self.name, previous=before, current=after)
             self._ports.tell(self.name, change, cause=taken.cause)
         if taken.event in {Fact.TIMEOUT, Fact.DRIVE_FAILED} and taken.action is not None:

@@ -119,7 +119,7 @@ class StateManager(Service):
         self._chassis = {plan.name: await self._make_chassis(plan) for plan in self._chassis_plans}
         self._chassis_of = {name: self._chassis[plan.name] for plan in self._chassis_plans for name in plan.hosts}
         for name in (*self._hosts, *self._chassis):
-            self._mark(name)
+            self._publish(name)  # so that nobody who watches from the first moment on sees an empty house
         if board_changed:
             what = "the board file changed: what was desired is forgotten, and nothing is done by itself"
             for host in self._hosts.values():

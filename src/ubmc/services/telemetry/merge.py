@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?P<labels>[^}]*)\})?(?P<rest> .*)", re.DOTALL)
+_SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?P<labels>(?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?(?P<rest> .*)')
 _EOF = "# EOF"
 
 
@@ -18,11 +18,11 @@ def merge(texts: Mapping[str, str]) -> str:
     described: dict[str, list[str]] = {}
     for process, text in sorted(texts.items()):
         family = ""
-        for line in text.splitlines():
+        for line in text.split("\n"):
             if line == _EOF or not line:
                 continue
             if line.startswith("#"):
-                family = line.split(" ", 3)[2]
+                family = [*line.split(" ", 3), "", ""][2]
                 notes = described.setdefault(family, [])
                 if line not in notes:
                     notes.append(line)

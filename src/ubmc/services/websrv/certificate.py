@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 import os
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 VALID_DAYS = 3650
-_BACKDATED = datetime.timedelta(days=1)  # a BMC's clock is often wrong at first boot
+_BACKDATED = dt.timedelta(days=1)  # a BMC's clock is often wrong at first boot
 
 
 def ensure_certificate(folder: Path) -> tuple[Path, Path]:
@@ -46,7 +46,7 @@ def self_signed(host: str) -> tuple[bytes, bytes]:
             x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{serial:x}"[:16]),
         ]
     )
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     names: list[x509.GeneralName] = [x509.DNSName(each) for each in dict.fromkeys((host or "localhost", "localhost"))]
     names += [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
     certificate = (
@@ -56,7 +56,7 @@ def self_signed(host: str) -> tuple[bytes, bytes]:
         .public_key(key.public_key())
         .serial_number(serial)
         .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+        .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -1,6 +1,6 @@
-"""The one way through the door, the same for Connect, gRPC-Web and REST:
+"""The one way through the door, the same for Connect, gRPC-Web and REST.
 
-authenticate -> authorize by the schema's privilege -> validate -> forward with deadline, identity and trace.
+Authenticate -> authorize by the schema's privilege -> validate -> forward with deadline, identity and trace.
 
 Adding an RPC to the schema adds no code here.
 """
@@ -118,7 +118,7 @@ class Forwarder:
         return self._bus.watch(token, request, admitted.call(float("inf")))
 
     async def _again(self, admitted: Admitted) -> Admitted:
-        """usermgr was restarted and signs with another key: ask again who it is."""
+        """Since usermgr was restarted it signs with another key: ask again who it is."""
         assert admitted.identity is not None
         self.identities.forget(admitted.identity)
         identity = await self.identities.identify(admitted.identity.token, admitted.source)
