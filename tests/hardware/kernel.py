@@ -52,9 +52,12 @@ def _kernel(kept: Path) -> Kernel:
 
 
 def _make(cache: Path) -> Path:
-    for tool, package in (("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("make", "make"), ("gcc", "gcc")):
+    for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise NotReady(f"{tool} is not installed (apt install {package})")
+            raise NotReady(f"there is no {tool} here, and the kernel is one of Debian's packages")
+    for tool in ("make", "gcc"):
+        if shutil.which(tool) is None:
+            raise NotReady(f"{tool} is not installed (apt install {tool})")
     with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as name:
         work = Path(name)
         image = _depends(PACKAGE, r"linux-image-\S+")
@@ -73,7 +76,10 @@ def _make(cache: Path) -> Path:
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise NotReady(str(error)) from error
     if done.returncode != 0:
         raise NotReady(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()[-1000:]}")
     return done.stdout

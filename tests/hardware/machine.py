@@ -26,7 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 IN_GUEST = "UBMC_HARDWARE_GUEST"
 DIRECTORIES = ("bin", "proc", "sys", "dev", "host", "top", "new", "modules")
 # What the kernel says when it finds itself in the wrong; a driver that provokes it does not pass.
-KERNEL_COMPLAINT = re.compile(r"\b(BUG|WARNING|Oops|Kernel panic|INFO: task .* blocked)\b")
+KERNEL_COMPLAINT = re.compile(r"\[ *\d+\.\d+\] (BUG|WARNING|Oops|Kernel panic|INFO: task|general protection)\b")
+# A fault of gpio-sim itself, in 6.1: unplugged while interrupts are in use, it frees them before their owners do.
+KNOWN_COMPLAINT = re.compile(r"WARNING: .* at fs/proc/generic\.c:\d+ remove_proc_entry\b")
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -58,8 +60,9 @@ class Run:
 
     @property
     def complaints(self) -> list[str]:
-        """What the kernel said of itself."""
-        return [line for line in self.serial.splitlines() if KERNEL_COMPLAINT.search(line)]
+        """What the kernel said of itself, but for the one fault that is known."""
+        lines = self.serial.splitlines()
+        return [line for line in lines if KERNEL_COMPLAINT.search(line) and not KNOWN_COMPLAINT.search(line)]
 
 
 def boot(kernel: Kernel, command: list[str], directory: Path, deadline_seconds: float) -> Run:
@@ -76,20 +79,10 @@ def boot(kernel: Kernel, command: list[str], directory: Path, deadline_seconds: 
     initrd = directory / "initrd"
     initrd.write_bytes(_initrd(kernel, Path(busybox), command))
     arguments = (
-        *(
-            binary,
-            "-machine",
-            "q35,accel=tcg",
-            "-smp",
-            "2",
-            "-m",
-            "1024",
-            "-no-reboot",
-            "-nodefaults",
-            "-no-user-config",
-        ),
-        *("-display", "none", "-serial", "stdio", "-kernel", str(kernel.image), "-initrd", str(initrd)),
-        *("-append", "console=ttyS0 quiet panic=-1"),
+        *(binary, "-machine", "q35,accel=tcg", "-smp", "2", "-m", "1024"),
+        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"),
+        *("-kernel", str(kernel.image), "-initrd", str(initrd)),
+        *("-append", "console=ttyS0 loglevel=5 panic=-1"),  # the kernel complains of itself at level 4
         *("-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"),
     )
     with subprocess.Popen(

@@ -97,7 +97,7 @@ class Program:
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_end_with_us,
+                preexec_fn=_end_with_us,  # noqa: PLW1509  it only asks for a signal
             )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.msg import Msg
-
 from tests.harness.bus import BusWorld
+
 from ubmc.kit.errors import Exhausted, Unavailable
 from ubmc.kit.keys import BusKey
 from ubmc.kit.link import Endpoint, Link

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-
 from tests.harness.bus import BusWorld
+
 from ubmc.kit.call import ERROR_HEADER, encode_error
 from ubmc.kit.errors import Exhausted, NotFound, Unavailable
 from ubmc.kit.service import Service, stream
@@ -41,7 +41,7 @@ class Wire:
         self.controls: list[bytes] = []
         self.reader_deaf = False
         self.writer_deaf = False
-        self.reader = StreamReader(self.to_writer, "HostService")
+        self.reader = StreamReader(self.to_writer, "inbox", "HostService")
         self.writer = StreamWriter(self.to_reader, "inbox", "control")
 
     def message(self, data: bytes, reply: str = "", headers: dict[str, str] | None = None) -> Msg:
@@ -119,17 +119,17 @@ async def test_a_frame_has_a_largest_size() -> None:
 
 @virtual
 async def test_beats_keep_a_slow_reader_alive() -> None:
-    """The beat is answered where it arrives: a reader that consumes one frame an hour is slow and not dead."""
+    """The beat is answered where it arrives: a reader that consumes one frame a minute is slow and not dead."""
     wire = Wire()
     beating = asyncio.create_task(wire.writer.beat())
     writing = asyncio.create_task(write(wire, b"x", 40))
     for _ in range(40):
-        await asyncio.sleep(3600)
+        await asyncio.sleep(60)
         assert await wire.reader.next() == b"x"
     await writing
     assert not beating.done()
     waiting = asyncio.create_task(wire.reader.next())
-    await asyncio.sleep(3600)
+    await asyncio.sleep(600)
     assert not waiting.done(), "beats keep a silent writer alive too"
     await stop(beating, waiting)
 

@@ -55,10 +55,6 @@ def test_a_whole_file(file: Path) -> None:
         [sessions]
         idle = "5m"
         absolute = "1h"
-        [accounts.argon2]
-        memory_kib = 65536
-        [accounts.lockout]
-        failures = 3
         """
     )
     spec = load_owner(file)
@@ -68,9 +64,6 @@ def test_a_whole_file(file: Path) -> None:
     assert spec.power.restore_policy is RestorePolicy.ALWAYS_ON
     assert spec.power.soft_off_patience == 600.0
     assert spec.log.level is LogLevel.DEBUG
-    assert spec.accounts.argon2.memory_kib == 65536
-    assert spec.accounts.argon2.time_cost == OwnerSpec().accounts.argon2.time_cost
-    assert spec.accounts.lockout.failures == 3
 
 
 def test_flags_win_and_flags_that_were_not_given_do_not(file: Path) -> None:
@@ -94,8 +87,6 @@ def test_all_mistakes_at_once_and_whether_a_flag_made_them(file: Path) -> None:
         idle = "13h"
         [telemetry]
         otlp_endpoint = "localhost:4317"
-        [accounts.argon2]
-        memory_kib = 1
         """
     )
     with pytest.raises(Invalid) as caught:
@@ -108,9 +99,8 @@ def test_all_mistakes_at_once_and_whether_a_flag_made_them(file: Path) -> None:
     assert 'write "300s"' in found["power.soft_off_patience"]
     assert found["sessions"] == "idle must not be longer than absolute"
     assert '"http://127.0.0.1:4318"' in found["telemetry.otlp_endpoint"]
-    assert "1024" in found["accounts.argon2.memory_kib"]
     assert found["listen[0]"].endswith("(given on the command line)")
-    assert len(found) == 9
+    assert len(found) == 8
     assert str(file) in caught.value.message
 
 

@@ -17,7 +17,9 @@ from ubmc.kit.tracing import span
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
-    return logging.getLogger("ubmc.part").makeRecord("ubmc.part", logging.WARNING, "f", 1, message, args, None, extra=extra)
+    return logging.getLogger("ubmc.part").makeRecord(
+        "ubmc.part", logging.WARNING, "f", 1, message, args, None, extra=extra
+    )
 
 
 def test_a_line_for_people() -> None:
@@ -36,7 +38,12 @@ def test_a_line_for_programs() -> None:
     with span("x") as trace:
         entry = orjson.loads(JsonFormatter().format(record("new\nline", path=Path("/x"))))
     assert entry["message"] == "new\nline"
-    assert (entry["level"], entry["part"], entry["path"], entry["trace_id"]) == ("warning", "part", "/x", trace.trace_id)
+    assert (entry["level"], entry["part"], entry["path"], entry["trace_id"]) == (
+        "warning",
+        "part",
+        "/x",
+        trace.trace_id,
+    )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", entry["time"])
 
 

@@ -27,7 +27,9 @@ def test_what_another_parser_reads() -> None:
     starts = families["ubmc_service_starts"].samples
     assert {s.labels["service"] for s in starts} == {'odd "name" with } and \\ and \n'}
     assert {s.labels["process"] for s in starts} == {"safety", "managers"}
-    counts = {s.labels["process"]: s.value for s in families["ubmc_rpc_duration_seconds"].samples if s.name[-5:] == "count"}
+    counts = {
+        s.labels["process"]: s.value for s in families["ubmc_rpc_duration_seconds"].samples if s.name[-5:] == "count"
+    }
     assert counts == {"safety": 1.0, "managers": 2.0}
 
 

@@ -29,7 +29,17 @@ def test_loopback_limits_and_durability() -> None:
         "max_file": 32 * 1024 * 1024,
         "sync_interval": "always",
     }
-    for listener in ("http", "https", "monitor_port", "http_port", "cluster", "leafnodes", "gateway", "websocket", "mqtt"):
+    for listener in (
+        "http",
+        "https",
+        "monitor_port",
+        "http_port",
+        "cluster",
+        "leafnodes",
+        "gateway",
+        "websocket",
+        "mqtt",
+    ):
         assert listener not in made
     authorization = made["authorization"]
     assert isinstance(authorization, dict)

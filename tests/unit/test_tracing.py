@@ -99,7 +99,9 @@ async def test_tasks_have_their_own() -> None:
 
 
 def test_without_a_collector_the_sdk_is_not_loaded() -> None:
-    code = "import sys; from ubmc.kit import tracing\nwith tracing.span('x'): pass\nprint('opentelemetry' in sys.modules)"
+    code = (
+        "import sys; from ubmc.kit import tracing\nwith tracing.span('x'): pass\nprint('opentelemetry' in sys.modules)"
+    )
     import subprocess
 
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

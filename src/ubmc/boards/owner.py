@@ -118,34 +118,6 @@ class SessionLimits(Section):
         return self
 
 
-class Argon2Cost(Section):
-    """What checking a password costs (RFC 9106). The default is the least that OWASP advises, for small BMCs."""
-
-    time_cost: int = Field(default=2, ge=1, le=20, examples=[2])
-    memory_kib: int = Field(default=19456, ge=1024, le=1 << 20, examples=[19456])
-    parallelism: int = Field(default=1, ge=1, le=16, examples=[1])
-
-
-class Lockout(Section):
-    """When guessing passwords is stopped."""
-
-    failures: int = Field(default=5, ge=1, le=100, examples=[5])
-    window: Annotated[Duration, Field(ge=1.0, le=86400.0)] = Field(
-        default=300.0, description="Failures within this time count", examples=["5m"]
-    )
-    duration: Annotated[Duration, Field(ge=1.0, le=86400.0)] = Field(
-        default=300.0, description="How long the account stays locked", examples=["5m"]
-    )
-
-
-class AccountPolicy(Section):
-    """Rules for passwords."""
-
-    password_min_length: int = Field(default=12, ge=8, le=128, examples=[12])
-    argon2: Argon2Cost = Argon2Cost()
-    lockout: Lockout = Lockout()
-
-
 class OwnerSpec(Section):
     """A whole owner's file; every key may be left out."""
 
@@ -161,7 +133,6 @@ class OwnerSpec(Section):
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     sessions: SessionLimits = SessionLimits()
-    accounts: AccountPolicy = AccountPolicy()
 
 
 def load_owner(path: Path | None = None, flags: Mapping[str, object] | None = None) -> OwnerSpec:

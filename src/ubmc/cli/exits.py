@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ubmc.cli.terminal import printable
-from ubmc.kit.errors import UbmcError
+from ubmc.kit.errors import UbmcError, Violation
 
 FAILED = 1
 INTERRUPTED = 130
@@ -49,11 +49,15 @@ def exit_code(error: UbmcError) -> int:
     return CODES.get(error.name, FAILED)
 
 
+def _violation(violation: Violation) -> str:
+    said = violation.message or violation.rule
+    return said if not violation.field or said.startswith(violation.field) else f"{violation.field}: {said}"
+
+
 def explain(error: UbmcError) -> str:
     """The error in one line: what is wrong, which fields, and what to do."""
     text = error.message
-    fields = [f"{v.field}: {v.message or v.rule}" if v.field else v.message or v.rule for v in error.violations]
-    missing = [field for field in fields if field not in text]
+    missing = [field for field in map(_violation, error.violations) if field not in text]
     if missing:
         text += f" ({'; '.join(missing)})"
     advice = _ADVICE.get(error.name, "")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
+from ubmc.cli.terminal import note, printable
 from ubmc.client import Client
 from ubmc.kit.errors import NotFound, TimedOut, UbmcError, Unavailable
 from ubmc.v1alpha1.task_pb import GetTaskRequest, Task, TaskState
@@ -13,6 +14,7 @@ from ubmc.v1alpha1.task_rpc import TaskService
 
 WAIT_SECONDS = 600.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 1.0
+_SILENCE_SECONDS = 5.0
 
 
 class TaskFailed(UbmcError):  # noqa: N818 - the errors of the house are the plain word
@@ -28,14 +30,18 @@ def follow(client: Client, task: Task, *, timeout_seconds: float, pause: Callabl
         TimedOut: it goes on still.
         NotFound: the BMC has forgotten it.
     """
-    deadline = time.monotonic() + timeout_seconds
-    wait = _FIRST_WAIT
+    began = time.monotonic()
+    deadline = began + timeout_seconds
+    wait, silent = _FIRST_WAIT, True
     while task.state is TaskState.RUNNING:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimedOut(f"{task.title} goes on still after {timeout_seconds:g} s; see: ubmc task show {task.id}")
         pause(min(wait, left))
         wait = min(wait * 1.5, _LONGEST_WAIT)
+        if silent and time.monotonic() - began > _SILENCE_SECONDS:
+            silent = False
+            note(f"{printable(task.title)} goes on; Ctrl-C ends the waiting, not the task")
         try:
             task = client.ask(TaskService.GetTask, GetTaskRequest(id=task.id), timeout_seconds=10.0).task or task
         except NotFound as error:

@@ -11,13 +11,14 @@ import hashlib
 import click
 
 from ubmc.cli import session
+from ubmc.cli.exits import explain
 from ubmc.cli.prompt import ask_consent, ask_secret, ask_text, is_terminal, secret_line
 from ubmc.cli.settings import Leaf, Settings, pass_settings, warn_insecure
 from ubmc.cli.terminal import note, printable
 from ubmc.cli.text import columns
 from ubmc.client import Client, Insecure, NotTrusted, Pinned, SystemTrust, Trust
 from ubmc.client.trust import fetch_leaf, split_url
-from ubmc.kit.errors import Denied, TimedOut, Unauthenticated, Unavailable
+from ubmc.kit.errors import Denied, Invalid, TimedOut, Unauthenticated, Unavailable
 from ubmc.v1alpha1.session_pb import GetCurrentSessionRequest, LoginRequest, LoginResponse, LogoutRequest
 from ubmc.v1alpha1.session_rpc import SessionService
 from ubmc.v1alpha1.user_pb import ChangePasswordRequest
@@ -116,7 +117,8 @@ def _decide(url: str, error: NotTrusted) -> Trust:
         ) from error
     try:
         certificate = x509.load_der_x509_certificate(leaf)
-        subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
+        names = {x509.NameOID.SERIAL_NUMBER: "serialNumber"}
+        subject, issuer = (name.rfc4514_string(names) for name in (certificate.subject, certificate.issuer))
         until = certificate.not_valid_after_utc.strftime("%Y-%m-%d")
     except ValueError as broken:
         raise NotTrusted(f"the certificate of {url} cannot be read, so it is not trusted") from broken
@@ -130,12 +132,20 @@ def _decide(url: str, error: NotTrusted) -> Trust:
 
 def _change_password(client: Client, user: str, password: str, *, from_stdin: bool) -> None:
     note(f"the password of {printable(user)} must be changed before anything else is allowed")
-    new = secret_line() if from_stdin else ask_secret("New password", twice=True)
-    if not new:
-        raise Denied("logged in, but the password must be changed first; run: ubmc user password")
-    request = ChangePasswordRequest(name=user, current_password=password, new_password=new)
-    client.ask(UserService.ChangePassword, request)
-    note("the password is changed")
+    while True:
+        new = secret_line() if from_stdin else ask_secret("New password", twice=True)
+        if not new:
+            raise Denied("logged in, but the password must be changed first; run: ubmc user password")
+        request = ChangePasswordRequest(name=user, current_password=password, new_password=new)
+        try:
+            client.ask(UserService.ChangePassword, request)
+        except Invalid as error:
+            if from_stdin:
+                raise
+            note(explain(error))  # and ask again, as whoever sits there would have to log in once more otherwise
+        else:
+            note("the password is changed")
+            return
 
 
 @click.command("logout", cls=Leaf)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ubmc.cli.terminal import note, printable
-from ubmc.kit.errors import Invalid, UbmcError
+from ubmc.cli.exits import exit_code
+from ubmc.cli.terminal import note, printable, printable_lines
+from ubmc.kit.errors import Invalid, UbmcError, Unavailable
 
 PASSWORD = "UBMC_ADMIN_PASSWORD"  # noqa: S105  the name of a variable
 _PASSWORD_FD = "UBMC_ADMIN_PASSWORD_FD"  # noqa: S105
@@ -20,12 +24,47 @@ _LONGEST = 1024
 
 
 def state_directory(given: Path | None) -> Path:
-    """Where the state is: the flag or the owner's file, else what systemd says, else below the home directory."""
+    """Where the state is: the flag or the owner's file, else what systemd says, else where this user keeps state."""
     if given is not None:
         return given.absolute()
     if os.environ.get("STATE_DIRECTORY"):
         return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
-    return Path.home() / ".local" / "state" / "ubmc"
+    home = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state") / "ubmc"
+
+
+@contextmanager
+def _files_explained() -> Iterator[None]:
+    """Show all mistakes of a file, each on a line."""
+    try:
+        yield
+    except Invalid as error:
+        note(printable_lines(error.message))
+        raise SystemExit(exit_code(error)) from error
+
+
+def _make(folder: Path) -> Path:
+    """The state directory, made if it is not there, so that a wrong one is said in one line.
+
+    Raises:
+        Unavailable: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make the state directory {folder}: {error.strerror}; give another by --state"
+        ) from error
+    return folder
+
+
+def own_name() -> str:
+    """What to type to get this program: `ubmc` if the shell finds that, else as it was started."""
+    started = sys.argv[0]
+    found = shutil.which("ubmc")
+    if Path(started).name != "ubmc" or (found is not None and Path(found).resolve() == Path(started).resolve()):
+        return "ubmc"
+    return started
 
 
 def _hide_password() -> None:
@@ -76,10 +115,10 @@ class FirstPassword:
 class Banner:
     """What a person at the terminal is told, once, when everything is ready."""
 
-    def __init__(self, title: str, ephemeral: bool) -> None:
-        """Make it for this board."""
+    def __init__(self, title: str, end: str | None) -> None:
+        """Make it for this board; `end` is the command that ends its machine, if that runs on."""
         self._title = title
-        self._ephemeral = ephemeral
+        self._end = end
         self._urls: list[str] = []
         self._fingerprint = ""
         self._password: tuple[str, str] | None = None
@@ -105,11 +144,11 @@ class Banner:
         print(f"  certificate SHA-256  {self._fingerprint}\n")
         self._show_password()
         if self._urls:
-            print(f"  ubmc login {self._urls[0]} --fingerprint {self._fingerprint}\n")
-        if self._ephemeral:
+            print(f"  {own_name()} login {self._urls[0]} --fingerprint {self._fingerprint}\n")
+        if self._end is None:
             print("Ctrl-C ends the BMC and its machine.", flush=True)
         else:
-            print("Ctrl-C ends the BMC; the machine runs on (`ubmc machine end` ends it).", flush=True)
+            print(f"Ctrl-C ends the BMC; the machine runs on. To end it too: {self._end}", flush=True)
 
     def _show_password(self) -> None:
         if self._password is None:
@@ -164,12 +203,14 @@ def run(
         "log.format": log_format,
         "log.level": log_level,
     }
-    owner = load_owner(config, flags)
-    log.configure(json=owner.log.format is LogFormat.JSON, level=owner.log.level.value)
-    chosen = load_board(owner.board or "sim")
-    folder = state_directory(owner.state)
+    with _files_explained():
+        owner = load_owner(config, flags)
+        log.configure(json=owner.log.format is LogFormat.JSON, level=owner.log.level.value)
+        chosen = load_board(owner.board or "sim")
+    folder = _make(state_directory(owner.state))
     first_password = FirstPassword(admin_password_file)
-    banner = Banner(f"u-bmc {app.version()} for {chosen.spec.board.model}", owner.ephemeral)
+    end = None if owner.ephemeral else _end_command(owner.board, owner.state)
+    banner = Banner(f"u-bmc {app.version()} for {chosen.spec.board.model}", end)
     app.operate(
         app.Program(
             board=chosen,
@@ -183,6 +224,13 @@ def run(
     )
     if owner.ephemeral:
         end_machines(chosen.spec, app.machine_folder(folder))
+
+
+def _end_command(board: str | None, state: Path | None) -> str:
+    words = [own_name(), "machine", "end"]
+    words += ["--board", board] if board else []
+    words += ["--state", str(state)] if state is not None else []
+    return shlex.join(words)
 
 
 @click.group()

@@ -71,8 +71,8 @@ Trust: TypeAlias = SystemTrust | CaFile | Pinned | Insecure
 
 
 def format_fingerprint(sha256: bytes) -> str:
-    """Upper-case pairs between colons, as openssl and browsers show it."""
-    return sha256.hex(":").upper()
+    """Sixty-four digits in one word, as `ubmc run` shows it: people compare the two by eye, or select it as a whole."""
+    return sha256.hex()
 
 
 class _WrongPin(ssl.SSLCertVerificationError):

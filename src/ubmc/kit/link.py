@@ -120,7 +120,6 @@ class Link:
         began, said = asyncio.get_running_loop().time(), False
         while True:
             await self._discard()
-            self._lost.clear()
             try:
                 await self._attempt(endpoint)
             except asyncio.CancelledError:
@@ -139,6 +138,7 @@ class Link:
 
     async def _attempt(self, endpoint: Endpoint) -> None:
         client = self._client = Client()
+        self._lost.clear()
         client._public_nkey = self._key.public  # noqa: SLF001  the library's own way drags in PyNaCl
 
         def sign(nonce: str) -> bytes:
@@ -147,7 +147,9 @@ class Link:
                 raise nats.errors.AuthorizationError
             return self._key.sign(nonce)
 
-        async def gone() -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                task.exception()  # seen
             self._disconnected(client)
 
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -156,7 +158,6 @@ class Link:
                 name=self.process,
                 signature_cb=sign,
                 error_cb=self._error,
-                closed_cb=gone,
                 allow_reconnect=False,
                 reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # between tries to reach the port
                 connect_timeout=2,
@@ -165,6 +166,10 @@ class Link:
                 inbox_prefix=f"_INBOX_{self.process}",
                 pending_size=0,
             )
+            # The library's own callbacks are not called when its last flush fails; this task always ends.
+            for task in (client._reading_task, client._flusher_task):  # noqa: SLF001
+                if task is not None:
+                    task.add_done_callback(ended)
             while missing := [each for each in self._subscriptions if each.client is not client]:
                 for each in missing:
                     await self._apply(each, client)

@@ -18,7 +18,7 @@ from ubmc.kit.metrics import Metrics
 log = logging.getLogger("ubmc.events")
 
 CAPACITY = 512
-LARGEST = 64 * 1024
+LARGEST = 192 * 1024
 RETRY_SECONDS = 0.2
 
 Store = Callable[[str, bytes, str], Awaitable[None]]

@@ -34,6 +34,7 @@ from ubmc.v1alpha1.internal_rpc import ProcessService
 log = logging.getLogger("ubmc.process")
 
 STOP_SECONDS = 2.0  # for each service; the operator waits for 6 s in all
+LAST_SECONDS = 0.5  # for what is left of a process when all its services have ended
 ORPHAN_SECONDS = 0.8  # to end after the operator died
 
 
@@ -95,7 +96,6 @@ class Child:
         self._ready: set[str] = set()
         self._ready_changed = asyncio.Event()
         self._stop = asyncio.Event()
-        self._hangs = False
         self._go = asyncio.Event()
         self._metrics = Metrics()
 
@@ -120,8 +120,6 @@ class Child:
             await self._place.bus.close()
             self._place.guard.close()
             tracing.exporter.stop()
-            if self._hangs:
-                os._exit(1)  # asyncio's own end would wait for what hangs
 
     async def _supervise(self) -> None:
         services = tuple(self._factory(self._place))
@@ -137,7 +135,6 @@ class Child:
             _done, late = await asyncio.wait((task,), timeout=STOP_SECONDS)
             if late:
                 log.error("a service does not stop", extra={"service": service.name})
-                self._hangs = True
         face.cancel()
 
     async def _keep(self, service: Service) -> None:
@@ -232,5 +229,7 @@ def run_child(name: str, channel: Channel, schema: Schema, factory: Factory, otl
 
     async def main() -> None:
         await Child(name, channel, schema, factory, otlp).run()
+        # asyncio's own end waits for whatever hangs in a task or a thread; the alarm ends it.
+        signal.setitimer(signal.ITIMER_REAL, LAST_SECONDS)
 
     asyncio.run(main())

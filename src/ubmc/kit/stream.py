@@ -9,6 +9,7 @@ after 6 s of silence; a reader that waits asks every second, which finds a write
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from nats.aio.msg import Msg
@@ -85,15 +86,16 @@ class StreamWriter:
 
     async def beat(self) -> None:
         """Tell the reader that we live until it is gone; run beside `send`."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + BEAT_SECONDS
         while not self._gone:
             self._changed.clear()
-            try:
-                async with asyncio.timeout(BEAT_SECONDS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):  # what the reader says must not put the beat off
                     await self._changed.wait()
-                continue
-            except TimeoutError:
-                pass
-            if asyncio.get_running_loop().time() - self._heard > PATIENCE_SECONDS:
+                    continue
+            due = loop.time() + BEAT_SECONDS
+            if loop.time() - self._heard > PATIENCE_SECONDS:
                 self._gone = True
                 self._changed.set()
                 break

@@ -205,7 +205,7 @@ def test_presses_end_when_the_operator_dies(chip: GpioSim, guarded: Guarded) -> 
 
 @pytest.mark.parametrize("pulled_up", [False, True])
 def test_a_held_level_is_not_the_guardians(chip: GpioSim, guarded: Guarded, pulled_up: bool) -> None:
-    """gpio-sim floats a line that nobody has, so what remains is the pull; gpio-aspeed and most others keep driving."""
+    """gpio-sim floats a line that nobody has, so what remains is the pull; others may keep driving."""
     owner = guarded.owner(hold)
     chip.pull(HELD, high=pulled_up)
     assert chip.is_high(HELD)

@@ -16,12 +16,14 @@ from tests.hardware.gpio_sim import GpioSim, gpio_sim
 from tests.hardware.wires import HELD, LINES
 
 from ubmc.hw.gpio.linux import LinuxLines
+from ubmc.hw.gpio.linux_line import LinuxOutput
 from ubmc.hw.gpio.port import How, InputLine
 from ubmc.kit.errors import Busy, Invalid, NotFound, Refused, Unavailable
 
 PATIENCE_SECONDS = 5.0
 RELEASE = """
 import sys
+from ubmc.hw.gpio.linux_line import LinuxOutput
 from ubmc.hw.gpio.port import How, Release
 Release("a line", How.GPIO_V2, int(sys.argv[1])).drive_inactive()
 """
@@ -200,9 +202,13 @@ async def test_what_a_held_line_does_afterwards_is_its_chips_to_say(
 ) -> None:
     chip.pull(HELD, high=pulled_up)
     line = await lines.output(HELD, momentary=False)
+    assert isinstance(line, LinuxOutput)
     await line.set(active=not pulled_up)
+    kept = os.dup(line.request.fd)
     await line.close()
-    # gpio-sim floats a line that nobody has any more; gpio-aspeed and most others keep driving it.
+    assert chip.is_high(HELD) is not pulled_up
+    os.close(kept)
+    # gpio-sim floats a line that nobody has any more; other chips may keep driving it.
     assert chip.is_high(HELD) is pulled_up
 
 

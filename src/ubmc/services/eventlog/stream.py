@@ -45,7 +45,9 @@ _ACK = b"+ACK"
 _TERM = b"+TERM"
 _ACK_PREFIX = "$JS.ACK."
 _PULL_IS_OVER = frozenset({"404", "408"})
-_TOO_LONG = "409"  # "Message Size Exceeds MaxBytes": the pull is over too; other reasons mean that something is wrong
+# With 409 the reason counts: these two say that the pull is over too, others that something is wrong.
+_REASONED = "409"
+_OVER_REASONS = ("batch completed", "message size exceeds maxbytes")
 
 STREAM_CONFIG: dict[str, object] = {
     "name": STREAM,
@@ -206,7 +208,8 @@ class Inbox:
         else:
             headers = msg.headers or {}
             status, reason = headers.get("Status", ""), headers.get("Description", "")
-            if status in _PULL_IS_OVER or (status == _TOO_LONG and "MaxBytes" in reason):
+            over = status == _REASONED and reason.lower().startswith(_OVER_REASONS)
+            if over or status in _PULL_IS_OVER:
                 self._asked = 0
             else:
                 self._lost = f"JetStream says {status} {reason}"

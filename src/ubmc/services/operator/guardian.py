@@ -131,6 +131,11 @@ class Guardian:
             self._obey(owner, message)
 
     def _obey(self, owner: Owner, message: Message) -> None:
+        if message.kind == guard.KEEP:
+            self._keep(owner, message)
+            return
+        for descriptor in message.descriptors:
+            os.close(descriptor)
         if message.kind == guard.HELLO:
             for other in tuple(self._owners):
                 if other.name == owner.name:
@@ -139,21 +144,23 @@ class Guardian:
                     if other is not owner:
                         self._forget(other)
             owner.channel.send(guard.FREE)
-        elif message.kind == guard.KEEP and message.descriptors:
-            try:
-                release = Release(str(message.fields["name"]), How(message.fields["how"]), message.descriptors[0])
-            except (KeyError, ValueError):
-                log.error("%s hands over a line that nobody understands", owner.name)
-                for descriptor in message.descriptors:
-                    os.close(descriptor)
-                return
-            for old in [line for line in owner.lines if line.name == release.name]:  # its hardware was replaced
-                owner.lines.remove(old)
-                os.close(old.fd)
-            owner.lines.append(release)
         elif message.kind == guard.LEAVE:
             self._release(owner)  # they are inactive, unless the owner left in a hurry
             self._close_lines(owner)
+
+    def _keep(self, owner: Owner, message: Message) -> None:
+        try:
+            (descriptor,) = message.descriptors
+            release = Release(str(message.fields["name"]), How(message.fields["how"]), descriptor)
+        except (KeyError, ValueError):
+            log.error("%s hands over a line that nobody understands", owner.name)
+            for each in message.descriptors:
+                os.close(each)
+            return
+        for old in [line for line in owner.lines if line.name == release.name]:  # its hardware was replaced
+            owner.lines.remove(old)
+            os.close(old.fd)
+        owner.lines.append(release)
 
     def _release(self, owner: Owner) -> None:
         """Drive all lines of an owner inactive; what fails is tried again at the next tick."""

@@ -105,12 +105,8 @@ class PowerManager(Service):
         """Take the lines over from the guardian, then watch all wires."""
         await self._guard.hand_over()
         await asyncio.to_thread(self._prepare)
-        self._hosts = {
-            name: Wire(name, make(self._keep), self._keep, self._told) for name, make in self._hosts_of.items()
-        }
-        self._chassis = {
-            name: Wire(name, make(self._keep), self._keep, self._told) for name, make in self._chassis_of.items()
-        }
+        self._hosts = self._wires(self._hosts_of)
+        self._chassis = self._wires(self._chassis_of)
         async with asyncio.TaskGroup() as group:
             group.create_task(lasting(self._guard.beat_forever()))
             for wire in (*self._hosts.values(), *self._chassis.values()):
