@@ -18,6 +18,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -54,6 +55,8 @@ READY = re.compile(r"^Ctrl-C ends .*\n", re.MULTILINE)
 START_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
 COLUMNS = 120
+# Blanks stay at the end of a cell: some programs that show SVG drop them at the beginning of a text.
+CELL = re.compile(r"(?<=  )(?=\S)|(?<=: )|(?<= )(?=\()")
 
 
 class TourError(Exception):
@@ -141,7 +144,7 @@ class Tour:
     def _serve(self, line: str) -> str:
         if self._server is not None:
             raise TourError(f"{line}: the program serves still; the tour has to end it with ^C first")
-        command = ["bash", "-c", f"exec {line} --listen {self._address}"]
+        command = [*shlex.split(line), "--listen", self._address]
         with (self._home / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 command, cwd=self._home, env=self._env, stdout=subprocess.PIPE, stderr=log, start_new_session=True
@@ -260,11 +263,12 @@ def picture(page: str) -> str:
         if line.startswith("$ "):
             text = Text.assemble(("$ ", "bold green"), (line[2:], "bold"))
         else:
-            text = Text.from_ansi("".join(map(paint, re.split(r"(\s{2,}|: | \()", line))))
+            text = Text.from_ansi("".join(map(paint, CELL.split(line))))
         console.print(text, soft_wrap=True)
     svg = console.export_svg(title="u-bmc", unique_id="tour")
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
     svg = svg.replace("Fira Code, monospace", "ui-monospace, DejaVu Sans Mono, Menlo, Consolas, monospace")
+    svg = svg.replace("font-size: 20px", "font-size: 20.27px")  # these fonts are narrower than the one they replace
     return "".join(f"{line.rstrip()}\n" for line in svg.splitlines())
 
 

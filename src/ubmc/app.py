@@ -128,7 +128,7 @@ def _plan(program: Program, lock: int) -> Plan:
         ChildPlan(
             name=spec.name,
             services=tuple(service.name for service in spec.services if service is not ProcessFace),
-            body=partial(_run, spec.name, makers[spec.name], otlp),
+            body=partial(_run, spec.name, schema, makers[spec.name], otlp),
             guarded=spec.name == SAFETY,
             signs=spec.name == MANAGERS,
             commands=Operator in spec.services,
@@ -163,8 +163,8 @@ def process_specs(board: Board) -> tuple[ProcessSpec, ...]:
     )
 
 
-def _run(name: str, factory: Factory, otlp: str, channel: Channel) -> None:
-    run_child(name, channel, schemas.load(), factory, otlp)
+def _run(name: str, schema: schemas.Schema, factory: Factory, otlp: str, channel: Channel) -> None:
+    run_child(name, channel, schema, factory, otlp)
 
 
 # --- what is in them ----------------------------------------------------------------------------------------------

@@ -22,26 +22,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from ubmc.hw.sim.home import EXIT_BUSY, IDENTITY_NAME, LOCK_NAME, LOG_NAME, start_ticks
 from ubmc.hw.sim.plant import Plant, Settings
 from ubmc.hw.sim.protocol import socket_path
 from ubmc.hw.sim.server import Server
 from ubmc.kit.errors import Busy, UbmcError
 
 _LOG = logging.getLogger("ubmc.sim")
-LOCK_NAME = "machine.lock"
-IDENTITY_NAME = "machine.json"
-LOG_NAME = "machine.log"
 READY = b"r"
-EXIT_BUSY = 3
 _MOST_LOG_BYTES = 1024 * 1024
 _LONGEST_WAIT_SECONDS = 3600.0
 _LOCK_TRIES = 5
-
-
-def start_ticks(pid: int) -> int:
-    """When the process started, in ticks since boot: field 22 of proc_pid_stat(5). Raises OSError if it is gone."""
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    return int(stat.rpartition(")")[2].split()[19])
 
 
 class Selector:

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ubmc.hw.sim.machine import EXIT_BUSY, IDENTITY_NAME, LOCK_NAME, LOG_NAME, start_ticks
+from ubmc.hw.sim.home import EXIT_BUSY, IDENTITY_NAME, LOCK_NAME, LOG_NAME, start_ticks
 from ubmc.hw.sim.protocol import LONGEST_ANSWER_BYTES, decode_answer, encode, socket_path
 from ubmc.kit.errors import Exhausted, TimedOut, Unavailable
 

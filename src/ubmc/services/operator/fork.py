@@ -94,5 +94,4 @@ def warm_up() -> None:
     """Call once before the first fork: what is there now stays shared, and what a child needs once goes back."""
     with contextlib.suppress(AttributeError):  # not every C library has it
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
-    gc.collect()
     gc.freeze()

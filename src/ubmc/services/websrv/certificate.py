@@ -1,72 +1,45 @@
-"""The certificate of this device: self-signed, made once at first boot, unique. Pure but for the two files."""
+"""The certificate of this device: self-signed, made once at first boot, unique. What makes it is in `selfsigned.py`."""
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
-import ipaddress
 import os
 import socket
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from ubmc.kit.errors import Unavailable
 
-VALID_DAYS = 3650
-_BACKDATED = dt.timedelta(days=1)  # a BMC's clock is often wrong at first boot
+MAKE_SECONDS = 30.0
+_BORDER = b"-----END PRIVATE KEY-----\n"
 
 
 def ensure_certificate(folder: Path) -> tuple[Path, Path]:
-    """Paths of certificate and key (PEM) in `folder`; both are made if either is missing."""
+    """Paths of certificate and key (PEM) in `folder`; both are made if either is missing. Blocks for up to a second.
+
+    Raises:
+        Unavailable: they cannot be made.
+    """
     certificate, key = folder / "server.pem", folder / "server.key"
     if not (certificate.exists() and key.exists()):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        certificate_pem, key_pem = self_signed(socket.gethostname())
-        _write(key, key_pem)
-        _write(certificate, certificate_pem)
+        # In a process of its own: what it imports (5 MiB) is needed only now.
+        command = [sys.executable, "-m", "ubmc.services.websrv.selfsigned", socket.gethostname()]
+        try:
+            made = subprocess.run(command, capture_output=True, timeout=MAKE_SECONDS, check=True).stdout
+        except subprocess.SubprocessError as error:
+            raise Unavailable(f"the certificate of this device cannot be made: {error}") from error
+        key_pem, _, certificate_pem = made.partition(_BORDER)
+        _write(key, key_pem + _BORDER)
+        _write(certificate, certificate_pem.lstrip())
     return certificate, key
 
 
 def fingerprint(certificate: Path) -> str:
     """The SHA-256 of the certificate's DER form, in hexadecimal."""
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
-
-
-def self_signed(host: str) -> tuple[bytes, bytes]:
-    """Certificate and key for this host name, `localhost` and the loopback addresses."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    serial = x509.random_serial_number()
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "u-bmc"),
-            x509.NameAttribute(NameOID.COMMON_NAME, host[:64] or "u-bmc"),
-            x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{serial:x}"[:16]),
-        ]
-    )
-    now = dt.datetime.now(dt.UTC)
-    names: list[x509.GeneralName] = [x509.DNSName(each) for each in dict.fromkeys((host or "localhost", "localhost"))]
-    names += [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(serial)
-        .not_valid_before(now - _BACKDATED)
-        .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return (
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
 
 
 def _write(path: Path, content: bytes) -> None:
