@@ -107,8 +107,11 @@ class World:
     told: list[WatchPowerResponse] = field(default_factory=list)
 
     async def follow(self) -> None:
-        async for item in self.asker.watch(PowerService.WatchPower, WatchPowerRequest()):
-            self.told.append(item)
+        while True:
+            with contextlib.suppress(Unavailable):  # it does not wait for the bus, so it answers a little later
+                async for item in self.asker.watch(PowerService.WatchPower, WatchPowerRequest()):
+                    self.told.append(item)
+            await asyncio.sleep(0.01)
 
     async def until(self, what: Callable[[], object], seconds: float = 15) -> None:
         async with asyncio.timeout(seconds):
@@ -147,7 +150,10 @@ async def world(*, guarded: bool = True, hold_preparation: bool = False) -> Asyn
         manager = PowerManager({"host.0": host}, {}, keeper, prepare)
         safety, asker = await made.place("safety"), await made.place("managers")
         running = await made.run(safety, manager)
-        await safety.link.known()
+        async with asyncio.timeout(5):
+            while not safety.answerer._serving.get(manager):
+                await asyncio.sleep(0.005)
+            await safety.link.known()
         w = World(made, machine, manager, asker, guardian, safety, prepared)
         following = asyncio.create_task(w.follow())
         try:

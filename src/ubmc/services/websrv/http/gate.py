@@ -238,8 +238,11 @@ class Gate(asyncio.BufferedProtocol):
         if self._key is None:
             return
         self._release()
-        if self.handler is not None:
-            self.handler.connection_lost(exc)
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler.connection_lost(exc)
+        # These lead back to us, and to 256 KiB of TLS buffers that would stay until the collector comes by.
+        self._outlet = self._raw = self._upgrade = None
 
     def _release(self) -> None:
         if self._key is not None:
