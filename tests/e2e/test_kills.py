@@ -226,7 +226,8 @@ def test_killed_in_the_middle_of_a_press_the_line_goes_inactive(tmp_path: Path) 
             if not plant.on():
                 assert program.power("ON").status_code == 200
                 program.wait_state("ON")
-            plant.control(do="fault", name="hang-hard", on=True)  # so that the button is held for its whole time
+            for fault in ("hang-off", "hang-hard"):  # so that the button is held for its whole time
+                plant.control(do="fault", name=fault, on=True)
             assert program.power("FORCE_OFF").status_code == 200
             until(lambda: plant.line("power-button-0"), 5, "the button is held")
             os.kill(safety, number)
@@ -239,3 +240,4 @@ def test_killed_in_the_middle_of_a_press_the_line_goes_inactive(tmp_path: Path) 
             time.sleep(5.0)  # longer than a press that would cut the power: it must still be on
             if number is signal.SIGKILL:
                 assert plant.on()
+            plant.control(do="fault", name="hang-off", on=False)

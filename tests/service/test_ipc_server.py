@@ -97,8 +97,13 @@ class Raw:
         if self.key is not None:
             self.client._public_nkey = self.key.public
             options["signature_cb"] = self.key.sign
-        async with asyncio.timeout(5):
-            await self.client.connect(f"nats://127.0.0.1:{port}", error_cb=error, allow_reconnect=False, **options)  # type: ignore[arg-type]
+        try:
+            async with asyncio.timeout(5):
+                await self.client.connect(f"nats://127.0.0.1:{port}", error_cb=error, allow_reconnect=False, **options)  # type: ignore[arg-type]
+        except BaseException:
+            if self.client._transport is not None:
+                self.client._transport.close()  # type: ignore[no-untyped-call]
+            raise
 
     async def keep(self, msg: Msg) -> None:
         self.got.append(msg)
@@ -166,7 +171,9 @@ async def test_port_and_keys_survive_a_restart_and_nothing_secret_is_on_disk(tmp
                 assert first.key.public not in path.read_text(errors="replace"), path
 
 
-async def test_it_listens_on_loopback_alone_and_inherits_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_listens_on_loopback_alone_and_inherits_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET_OF_OURS", "x")
     async with running(tmp_path, {"a": OPEN}) as server:
         raw = await admitted(server, "a")
@@ -219,8 +226,16 @@ async def test_everything_that_another_process_may_is_refused(name: str, tmp_pat
     schema = load()
     rights = matrix(app.process_specs(load_board("sim")), schema)
     others = {concrete(rule) for each in rights.values() for rule in each.publish | each.subscribe}
-    others |= {f"{kind}.{method.token.short}.{method.token.method}" for method in schema.methods for kind in ("rpc", "peer")}
-    others |= {"$JS.API.STREAM.DELETE.EVENTS", "$JS.API.STREAM.PURGE.EVENTS", "$SYS.REQ.SERVER.PING", "event.x.y.z", "x"}
+    others |= {
+        f"{kind}.{method.token.short}.{method.token.method}" for method in schema.methods for kind in ("rpc", "peer")
+    }
+    others |= {
+        "$JS.API.STREAM.DELETE.EVENTS",
+        "$JS.API.STREAM.PURGE.EVENTS",
+        "$SYS.REQ.SERVER.PING",
+        "event.x.y.z",
+        "x",
+    }
     async with running(tmp_path, rights) as server:
         raw = await admitted(server, name)
         mine = rights[name]
@@ -232,7 +247,19 @@ async def test_everything_that_another_process_may_is_refused(name: str, tmp_pat
         assert len(expected) > 30
         assert set(raw.refused) == {each.lower() for each in expected}
         raw.refused.clear()
-        wide = {">", "*", "*.>", "rpc.>", "peer.>", "event.>", "signal.>", "stream.>", "$JS.>", "$SYS.>", "_INBOX_managers.>"}
+        wide = {
+            ">",
+            "*",
+            "*.>",
+            "rpc.>",
+            "peer.>",
+            "event.>",
+            "signal.>",
+            "stream.>",
+            "$JS.>",
+            "$SYS.>",
+            "_INBOX_managers.>",
+        }
         for subject in sorted(others | wide):
             await raw.client.subscribe(subject, cb=raw.keep)
         await raw.client.flush(5)

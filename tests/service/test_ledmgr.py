@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from protobuf import Message
-
 from tests.harness.bus import BusWorld
+
 from ubmc.hw.leds.line import LineLed
 from ubmc.hw.leds.port import Blink, Led, Steady
 from ubmc.hw.sim.inprocess import InProcessMachine
@@ -42,6 +42,7 @@ class States(Service):
     def __init__(self) -> None:
         self.host = HostState.OFF
         self.identify = False
+        self.asked = 0
 
     @rpc(HostService.ListHosts)
     async def hosts(self, request: ListHostsRequest) -> ListHostsResponse:
@@ -49,6 +50,7 @@ class States(Service):
 
     @rpc(ChassisService.ListChassis)
     async def chassis(self, request: ListChassisRequest) -> ListChassisResponse:
+        self.asked += 1
         return ListChassisResponse(chassis=[Chassis(name="chassis.0", identify=self.identify)])
 
 
@@ -103,7 +105,10 @@ async def world(resync: float, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         states = States()
         managers = await made.place("managers", states)
         running = await made.run(managers, LedManager(DUTIES, lambda: Lights(SimLines(machine.dial))))
-        yield World(machine, states, managers)
+        w = World(machine, states, managers)
+        await w.until(lambda: states.asked)
+        await asyncio.sleep(0.2)
+        yield w
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     machine.close()
@@ -150,6 +155,7 @@ async def test_it_asks_how_things_are_at_the_start_and_now_and_then(monkeypatch:
 async def test_a_light_that_fails_is_said_once_and_set_when_it_works_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("ubmc.services.ledmgr.service.RETRY_SECONDS", 0.03)
     async with world(0.05, monkeypatch) as w:
         await asyncio.sleep(0.2)
         w.machine.unplug()

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
-
 from tests.harness.bus import BusWorld
+
 from ubmc.hw.gpio.port import Release
 from ubmc.hw.power.buttons import ButtonBoard, ButtonPower
 from ubmc.hw.power.buttons import Wire as BoardWire
@@ -45,8 +45,6 @@ BOARD = ButtonBoard(
     reset=BoardWire("reset-button-0"),
     front_button=BoardWire("front-power-button"),
     identify=BoardWire("front-identify-button"),
-    press_seconds=0.02,
-    hold_seconds=0.3,
     debounce_seconds=0.005,
 )
 QUICK = Timings(jitter=0.0)
@@ -142,7 +140,9 @@ async def world(*, guarded: bool = True, hold_preparation: bool = False) -> Asyn
             for release in releases:
                 keep(release)
 
-        return ButtonPower(SimLines(machine.dial), BOARD, mains_epoch=Control(machine.dial).mains_epoch, reopened=reopened)
+        return ButtonPower(
+            SimLines(machine.dial), BOARD, mains_epoch=Control(machine.dial).mains_epoch, reopened=reopened
+        )
 
     async with BusWorld(*specs) as made:
         keeper = Guard()
@@ -178,8 +178,6 @@ async def test_levels_actions_and_a_power_on() -> None:
         assert w.told[-1].mains_epoch == "in-process:0"
         await w.drive(WireAction.ON)
         await w.level(PowerLevel.ON)
-        await w.drive(WireAction.FORCE_OFF)
-        await w.level(PowerLevel.OFF)
         assert {item.news for item in w.told} == {HostNewsKind.UNSPECIFIED}
         assert not w.machine.plant.read("power-button-0")
 
@@ -284,7 +282,7 @@ async def test_it_works_on_while_the_bus_is_away() -> None:
         os.kill(w.made.server.pid or 0, signal.SIGKILL)
         w.made.server.reap()
         assert w.guardian is not None
-        w.machine.act(lambda plant: plant.press("front-power-button", 0.1))
+        await w.manager.drive_host(DriveHostRequest(name="host.0", action=WireAction.ON))
         await w.until(lambda: w.machine.plant.read("power-good-0"))
         w.made.server.start()
         async with asyncio.timeout(10):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.harness.bus import BusWorld
+
 from ubmc.kit import process, schema, supervise
 from ubmc.kit.channel import Channel, Message
 from ubmc.kit.errors import Unavailable

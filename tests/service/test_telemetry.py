@@ -6,11 +6,13 @@ import time
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-
 from tests.harness.bus import BusWorld
+
+from ubmc.kit.call import Call
 from ubmc.kit.errors import Denied
 from ubmc.kit.process import ProcessFace
 from ubmc.kit.service import Service
+from ubmc.kit.tracing import Trace
 from ubmc.services.ipc.permissions import ProcessSpec
 from ubmc.services.telemetry.service import GATHER_SECONDS, Telemetry
 from ubmc.v1alpha1.system_pb import GetMetricsRequest
@@ -45,7 +47,9 @@ async def test_all_processes_are_gathered_and_a_silent_one_is_left_out() -> None
         answer = await door.forward(TelemetryService.GetMetrics, GetMetricsRequest(), made.call())
         assert processes(answer.text) == {"websrv", "managers"}
         with pytest.raises(Denied):
-            await door.forward(TelemetryService.GetMetrics, GetMetricsRequest(), made.call("olga", "ReadOnly"))
+            await door.forward(
+                TelemetryService.GetMetrics, GetMetricsRequest(), Call(time.monotonic() + 5, Trace.new())
+            )
 
 
 def processes(text: str) -> set[str]:

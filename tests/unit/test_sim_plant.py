@@ -78,14 +78,35 @@ def test_a_short_press_while_up_is_a_soft_shutdown() -> None:
     assert not plant.read(GOOD)
 
 
-@pytest.mark.parametrize("after", [0.3, 1.0, 3.0])
-def test_a_short_press_before_the_os_is_ignored(after: float) -> None:
+def test_a_short_press_while_the_rails_come_up_is_ignored() -> None:
     plant = exact()
     press(plant, BUTTON, 0.2)
-    plant.advance(after)
+    plant.advance(0.3)
     press(plant, BUTTON, 0.2)
     plant.advance(10)
     assert stage(plant) is Stage.UP
+
+
+def test_a_short_press_in_the_firmware_turns_off_at_once() -> None:
+    plant = exact()
+    press(plant, BUTTON, 0.2)
+    plant.advance(1.0)
+    assert stage(plant) is Stage.POST
+    press(plant, BUTTON, 0.2)
+    assert stage(plant) is Stage.OFF
+    plant.advance(10)
+    assert stage(plant) is Stage.OFF
+
+
+def test_a_short_press_while_booting_is_remembered() -> None:
+    plant = exact()
+    press(plant, BUTTON, 0.2)
+    plant.advance(3.0)
+    assert stage(plant) is Stage.BOOT
+    press(plant, BUTTON, 0.2)
+    assert plant.read(GOOD)
+    plant.advance(12)
+    assert stage(plant) is Stage.OFF
 
 
 def test_a_held_button_cuts_the_power_at_four_seconds_and_never_turns_it_on_again() -> None:

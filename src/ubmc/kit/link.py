@@ -192,6 +192,9 @@ class Link:
         # Closing a client that never got through asserts, or trips over what it has not made yet.
         with contextlib.suppress(Exception):
             await self._client.close()
+        transport = self._client._transport  # noqa: SLF001  which it leaves open in these cases
+        if transport is not None:
+            transport.close()  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         """Close the connection for good."""

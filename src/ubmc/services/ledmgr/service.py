@@ -21,6 +21,9 @@ from ubmc.v1alpha1.host_rpc import HostService
 log = logging.getLogger("ubmc.ledmgr")
 
 RESYNC_SECONDS = 10.0
+RETRY_SECONDS = 0.5
+PATIENCE = 5
+RESYNC_TRIES = 3
 POWER = "power"
 IDENTIFY = "identify"
 
@@ -57,7 +60,8 @@ class LedManager(Service):
         self._duties = tuple(duties)
         self._open_lights = open_lights
         self._lights: Lights | None = None
-        self._failing: set[str] = set()
+        self._failing: dict[str, int] = {}  # how often in a row, by light
+        self._told = 0  # how many news have come
 
     async def setup(self) -> None:
         """Open the lights."""
@@ -74,22 +78,32 @@ class LedManager(Service):
         while True:
             with contextlib.suppress(UbmcError):
                 await self._resync()
-            await asyncio.sleep(RESYNC_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS if self._failing else RESYNC_SECONDS)
 
     async def _resync(self) -> None:
-        for host in (await self.bus.ask(HostService.ListHosts, ListHostsRequest())).hosts:
+        for _ in range(RESYNC_TRIES):
+            told = self._told
+            hosts = (await self.bus.ask(HostService.ListHosts, ListHostsRequest())).hosts
+            all_chassis = (await self.bus.ask(ChassisService.ListChassis, ListChassisRequest())).chassis
+            if told == self._told:
+                break  # else the answers may be older than what is shown already
+        else:
+            return
+        for host in hosts:
             await self._show(POWER, host.name, pattern.POWER[host.state])
-        for chassis in (await self.bus.ask(ChassisService.ListChassis, ListChassisRequest())).chassis:
+        for chassis in all_chassis:
             await self._show(IDENTIFY, chassis.name, pattern.identify(chassis.identify))
 
     @on(HostStateChange)
     async def follow_host(self, change: HostStateChange) -> None:
         """The power light follows the host."""
+        self._told += 1
         await self._show(POWER, change.name, pattern.POWER[change.current])
 
     @on(ChassisIdentifyChange)
     async def follow_identify(self, change: ChassisIdentifyChange) -> None:
         """The identify light follows the chassis."""
+        self._told += 1
         await self._show(IDENTIFY, change.name, pattern.identify(change.identify))
 
     async def _show(self, role: str, component: str, state: LedState) -> None:
@@ -100,8 +114,8 @@ class LedManager(Service):
                 continue
             try:
                 await self._lights.leds[duty.led].set(state)
-                self._failing.discard(duty.led)
+                self._failing.pop(duty.led, None)
             except UbmcError as error:
-                if duty.led not in self._failing:
+                self._failing[duty.led] = self._failing.get(duty.led, 0) + 1
+                if self._failing[duty.led] == PATIENCE:  # the hardware may just be coming up
                     log.warning("a light cannot be set", extra={"led": duty.led, "error": error.message})
-                self._failing.add(duty.led)

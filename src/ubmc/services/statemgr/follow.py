@@ -64,7 +64,7 @@ class WireFollower:
                 except UbmcError as error:
                     reason = error.message
                 if not failures:
-                    log.warning("the wires are not seen: %s", reason)
+                    log.info("the wires are not seen: %s", reason)  # a warning follows if it lasts
                     self._miss_all()
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1

@@ -3,8 +3,9 @@
 As on real machines, a button acts on the press, not on the release, once the press has outlasted the debounce time:
   - off: the rails come up, then power-good, POST, boot, operating system;
   - operating system up: ACPI shutdown, the power drops when it is done;
-  - before that (rails, POST, boot), or after a panic: nothing, because nobody is there to listen;
-  - in the firmware's set-up: the power drops at once;
+  - in POST or in the firmware's set-up: the power drops at once, as firmware does while no system has taken ACPI over;
+  - while the system boots: it is remembered, and the system shuts down as soon as it is up;
+  - while the rails come up, or after a panic: nothing, because nobody is there to listen;
   - held for the override time (4 s, "Power Button Override" of the ACPI specification): the power is cut at that mark.
     A line that was left asserted does this too, and never turns the host on again: each press acts once.
 """
@@ -89,6 +90,7 @@ BOOT_STEPS = (
 )
 _LIVE = frozenset({Stage.HELD, Stage.POST, Stage.SETUP, Stage.BOOT, Stage.UP, Stage.STOPPING, Stage.PANICKED})
 _OS_RUNS = frozenset({Stage.UP, Stage.STOPPING})
+_FIRMWARE = frozenset({Stage.HELD, Stage.POST, Stage.SETUP})
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class Host:
     panel_button: str | None = None  # a front-panel button in parallel to the BMC's line
     stage: Stage = Stage.OFF
     progress: int = 0
+    pressed_early: bool = False
     power_ons: int = 0
     boot_next: BootSource | None = None  # asked for; the boot that follows uses it up
     boot_source: BootSource | None = None  # where the last boot came from
@@ -212,8 +215,10 @@ class Host:
         elif self.stage is Stage.UP and Fault.HANG_OFF not in self.faults:
             self._tell_event("acpi-shutdown")
             self._stop()
-        elif self.stage is Stage.SETUP:
+        elif self.stage in _FIRMWARE and Fault.HANG_HARD not in self.faults:
             self._off("stopped")
+        elif self.stage is Stage.BOOT:
+            self.pressed_early = True
 
     def _override_acts(self) -> None:
         if self.stage is not Stage.OFF and Fault.HANG_HARD not in self.faults:
@@ -254,6 +259,7 @@ class Host:
             self._enter(Stage.SETUP)
             return
         self._enter(Stage.BOOT)
+        self.pressed_early = False
         self._walk(BOOT_STEPS, self.timings.boot_seconds, 0, self._up)
 
     def _walk(
@@ -272,6 +278,9 @@ class Host:
         self._enter(Stage.UP)
         self.console.line("")
         self.console.line("simulated login:")
+        if self.pressed_early and Fault.HANG_OFF not in self.faults:
+            self._tell_event("acpi-shutdown")
+            self._stop()
 
     def _stop(self) -> None:
         self._enter(Stage.STOPPING)
