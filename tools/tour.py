@@ -91,6 +91,7 @@ class Tour:
             probe.bind(("127.0.0.1", 0))
             self._address = f"127.0.0.1:{probe.getsockname()[1]}"
         self._server: subprocess.Popen[bytes] | None = None
+        self._terminal = -1
         self._fingerprint = EXAMPLE_FINGERPRINT
         self._password = ""
 
@@ -145,19 +146,25 @@ class Tour:
         if self._server is not None:
             raise TourError(f"{line}: the program serves still; the tour has to end it with ^C first")
         command = [*shlex.split(line), "--listen", self._address]
-        with (self._home / "log").open("ab") as log:
-            self._server = subprocess.Popen(
-                command, cwd=self._home, env=self._env, stdout=subprocess.PIPE, stderr=log, start_new_session=True
-            )
-        assert self._server.stdout is not None
+        self._terminal, theirs = os.openpty()  # a password is shown on a terminal only
+        try:
+            with (self._home / "log").open("ab") as log:
+                self._server = subprocess.Popen(
+                    command, cwd=self._home, env=self._env, stdout=theirs, stderr=log, start_new_session=True
+                )
+        finally:
+            os.close(theirs)
         shown = ""
         deadline = time.monotonic() + START_SECONDS
         while not READY.search(shown):
-            ready, _, _ = select.select([self._server.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            part = os.read(self._server.stdout.fileno(), 1 << 16) if ready else b""
+            ready, _, _ = select.select([self._terminal], [], [], max(0.0, deadline - time.monotonic()))
+            try:
+                part = os.read(self._terminal, 1 << 16) if ready else b""
+            except OSError:  # nobody has the other end any more
+                part = b""
             if not part:
                 raise TourError(f"{line} did not start: {shown}\n{(self._home / 'log').read_text()}")
-            shown += part.decode()
+            shown += part.decode().replace("\r\n", "\n")
         if fingerprint := re.search(r"\b[0-9a-f]{64}\b", shown):
             self._fingerprint = fingerprint[0]
         if password := re.search(r"^  password  (\S+)", shown, re.MULTILINE):
@@ -181,8 +188,7 @@ class Tour:
             server.wait(5)
             raise TourError("the program does not end by Ctrl-C") from error
         finally:
-            assert server.stdout is not None
-            server.stdout.close()
+            os.close(self._terminal)
         if code:
             raise TourError(f"the program ended with {code}:\n{(self._home / 'log').read_text()}")
 

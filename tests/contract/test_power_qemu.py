@@ -501,3 +501,42 @@ async def test_every_option_of_a_machine_is_understood_by_qemu() -> None:
             assert await bench.truth() is Level.OFF  # the bench's own machine has another directory
         finally:
             await power.end()
+
+
+async def test_what_waited_for_a_hung_machine_does_not_start_it_after_a_forced_off() -> None:
+    async with setting(replace(PATIENCE, call_seconds=3)) as (power, bench, witness):
+        await power.do(Action.ON)
+        await bench.booted()
+        bench.signal(signal.SIGSTOP)
+        holder = asyncio.create_task(power.do(Action.SOFT_OFF))
+        await until(power._lock.locked, "the action that hangs")
+        given_up = asyncio.create_task(power.do(Action.ON))
+        waiting = asyncio.create_task(power.do(Action.ON))
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        assert given_up.cancelled()
+        assert not waiting.done()
+        await power.do(Action.FORCE_OFF)
+        with pytest.raises(Refused, match="a forced off came first"):
+            await waiting
+        with pytest.raises((Refused, Unavailable)):
+            await holder
+        await until(lambda: not power._deeds, "the end of all actions")
+        assert machines(bench) == []
+        assert await bench.truth() is Level.OFF
+        assert witness.level is Level.OFF
+        await power.do(Action.ON)  # asked for after the forced off
+        await bench.booted()
+
+
+async def test_a_cancelled_caller_that_still_waits_has_done_nothing() -> None:
+    async with setting() as (power, bench, _):
+        async with power._lock:
+            task = asyncio.create_task(power.do(Action.ON))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            await asyncio.wait([task])
+        assert task.cancelled()
+        assert power._deeds == set()
+        assert machines(bench) == []

@@ -376,7 +376,11 @@ def test_restart_of_the_services_keeps_the_machine(program: Program, plant: Plan
 def test_first_boot_password_is_shown_once_and_must_be_changed(tmp_path: Path) -> None:
     fresh = Program(tmp_path / "state", password=None)
     with fresh:
-        password = next(line.split()[1] for line in fresh.output.splitlines() if line.startswith("  password"))
+        file = fresh.state / "first-password"  # there is no terminal here
+        assert str(file) in fresh.output
+        assert file.stat().st_mode & 0o777 == 0o600
+        password = file.read_text().strip()
+        assert password not in fresh.output
         fresh.password = password
         token = fresh.login()
         refused = fresh.request("GET", HOST)
@@ -391,4 +395,4 @@ def test_first_boot_password_is_shown_once_and_must_be_changed(tmp_path: Path) -
         fresh.stop()
         fresh.password = None
         fresh.start()
-        assert "password" not in fresh.output
+        assert "  password  " not in fresh.output

@@ -1,7 +1,7 @@
 """kill -9 of any process of the tree at random moments, while somebody works with the board.
 
 After every kill the state shown equals the hardware's, nothing acknowledged is lost, calls fail fast and never hang,
-and the virtual machine runs on undisturbed. 50 kills in all here, 1,000 in `make soak` (UBMC_KILLS).
+and the virtual machine runs on undisturbed. 50 kills in all here, 1,000 in `make soak`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from tests.harness.truth import Plant, SecondQmp
 
 pytestmark = pytest.mark.e2e
 
-KILLS = int(os.environ.get("UBMC_KILLS", "50"))
+FEW = int(os.environ.get("UBMC_KILLS", "50"))
+MANY = 1000
+LENGTHS = pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(FEW, id="few", marks=pytest.mark.timeout(FEW * 30)),
+        pytest.param(MANY, id="many", marks=[pytest.mark.soak, pytest.mark.timeout(MANY * 60)]),
+    ],
+)
 VICTIMS = ("operator", "guardian", "nats-server", "safety", "managers", "websrv")
 LONGEST_CALL_SECONDS = 11.0
 BACK_SECONDS = 45.0
@@ -136,16 +144,16 @@ def check_nothing_lost(program: Program, work: Work) -> None:
     assert not lost
 
 
-@pytest.mark.timeout(KILLS * 30)
-def test_kills_on_the_simulated_board(tmp_path: Path) -> None:
+@LENGTHS
+def test_kills_on_the_simulated_board(tmp_path: Path, kills: int) -> None:
     chance = random.Random(20261122)
     config = tmp_path / "ubmc.toml"
     config.write_text('[power]\nsoft_off_patience = "3s"\npower_on_patience = "3s"\n')
     with Program(tmp_path / "state", "--config", str(config)) as program:
         program.login()
         plant = Plant(program.state)
-        with Work(program, ("ON", "GRACEFUL_OFF", "FORCE_OFF", "FORCE_RESTART")) as work:
-            for count in range(max(1, KILLS * 3 // 5)):
+        with Work(program, ("ON", "GRACEFUL_OFF", "FORCE_OFF", "FORCE_RESTART", "REBOOT")) as work:
+            for count in range(max(1, kills * 3 // 5)):
                 victim = VICTIMS[count % len(VICTIMS)] if count < len(VICTIMS) else chance.choice(VICTIMS)
                 time.sleep(chance.random() * 0.6)
                 kill(program, victim)
@@ -161,9 +169,9 @@ def test_kills_on_the_simulated_board(tmp_path: Path) -> None:
         assert 500 not in work.answers
 
 
-@pytest.mark.timeout(KILLS * 30)
+@LENGTHS
 @pytest.mark.qemu
-def test_kills_leave_the_virtual_machine_alone(tmp_path: Path) -> None:
+def test_kills_leave_the_virtual_machine_alone(tmp_path: Path, kills: int) -> None:
     from tests.harness.qemu_board import qemu_board
 
     chance = random.Random(4711)
@@ -178,7 +186,7 @@ def test_kills_leave_the_virtual_machine_alone(tmp_path: Path) -> None:
 
         try:
             with Work(program, ("ON",)) as work:  # refused each time: the machine is on
-                for count in range(max(1, KILLS * 2 // 5)):
+                for count in range(max(1, kills * 2 // 5)):
                     victim = chance.choice(VICTIMS)
                     time.sleep(chance.random() * 0.4)
                     kill(program, victim)

@@ -212,6 +212,11 @@ class House:
         )
         self._state = await self.world.run(self.managers, service)
 
+    def running(self) -> asyncio.Task[None]:
+        """The run of statemgr."""
+        assert self._state is not None
+        return self._state
+
     async def stop_state(self) -> None:
         await _stop(self._state)
         self._state = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import signal
@@ -19,7 +20,7 @@ from ulid import ULID
 
 from ubmc.kit.bus import Bus
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Denied, Invalid, NotFound
+from ubmc.kit.errors import Denied, Invalid, NotFound, Unavailable
 from ubmc.kit.service import Service
 from ubmc.services.eventlog import stream
 from ubmc.services.eventlog.service import EventLog, Options
@@ -408,6 +409,89 @@ async def test_log_is_bounded(tmp_path: Path) -> None:
         events = await made.until(lambda events: bool(events) and texts(events)[-1] == "n99")
         assert 30 <= len(events) <= 40
         assert texts(events) == [f"n{n}" for n in range(100 - len(events), 100)]
+
+
+async def test_events_that_the_bus_had_to_drop_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(stream.STREAM_CONFIG, "max_msgs", 10)
+    async with world(tmp_path) as made:
+        await made.tell("first")
+        await made.until(lambda events: len(events) == 1)
+        await made.drop_log()
+        for number in range(25):
+            await made.tell(f"n{number}")
+        await made.start_log()
+        events = await made.until(lambda events: len(events) >= 12)
+        lost = events.pop(1)
+        assert texts(events) == ["first", *(f"n{number}" for number in range(15, 25))]
+        assert (lost.message, lost.message_id) == ("events were lost: 15", "EventLog.EventsLost")
+        assert (lost.severity, lost.component, lost.arguments) == (Severity.CRITICAL, "bmc.0", {"count": "15"})
+        assert made.managers.metrics.registry.get_sample_value("ubmc_events_lost_total") == 15
+        await made.drop_log()
+        await made.start_log()  # and it is told once
+        await made.tell("last")
+        events = await made.until(lambda events: len(events) >= 13)
+        assert [event.message_id for event in events].count("EventLog.EventsLost") == 1
+    assert caplog.text.count("events were lost: the bus had no room") == 1
+
+
+async def test_stream_of_another_shape_is_updated_at_the_start_and_nothing_counts_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path, log=False) as made:
+        with monkeypatch.context() as older:
+            older.setitem(stream.STREAM_CONFIG, "discard", "new")
+            older.setitem(stream.STREAM_CONFIG, "max_msgs", 20)
+            await stream.ensure(made.managers)
+            await asyncio.gather(*(made.tell(f"n{number}") for number in range(15)))
+        await made.start_log()
+        await asyncio.gather(*(made.tell(f"n{number}") for number in range(15, 30)))
+        assert texts(await made.until(lambda events: len(events) >= 30)) == [f"n{n}" for n in range(30)]
+
+
+async def test_log_rebuilt_over_a_stream_that_was_read_tells_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(stream.STREAM_CONFIG, "max_msgs", 10)
+    async with world(tmp_path) as made:
+        for number in range(25):
+            await made.tell(f"n{number}")
+        await made.until(lambda events: len(events) == 25)
+        async with asyncio.timeout(5):
+            while (await stream.ensure(made.managers))["num_ack_pending"]:
+                await asyncio.sleep(0.02)
+        await made.drop_log()
+        await made.database.run(lambda connection: connection.execute("DELETE FROM eventlog_meta").close())
+        await made.start_log()
+        await made.tell("n25")
+        assert texts(await made.until(lambda events: len(events) == 26)) == [f"n{n}" for n in range(26)]
+
+
+async def test_jetstream_that_stays_away_fails_the_service_until_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, logger="ubmc.eventlog")
+    async with world(tmp_path, Options(away_seconds=0.5), log=False) as made:
+        log = EventLog(made.database, made.bus.schema, made.options)
+        running = await made.bus.run(made.managers, log)
+        with monkeypatch.context() as refused:
+            refused.setitem(stream.STREAM_CONFIG, "max_bytes", 2**40)  # the server has no such room
+            made.kill_server()
+            await asyncio.sleep(1)  # that the bus is away is nothing to fail for
+            assert not running.done()
+            made.bus.server.start()
+            with pytest.raises(Unavailable, match="no event is logged"):
+                await asyncio.wait_for(running, 20)
+            with pytest.raises(Unavailable, match="make space"):  # as the process does: the same service again
+                await made.bus.run(made.managers, log)
+        await made.bus.run(made.managers, log)
+        await made.tell("back")
+        assert texts(await made.until(bool)) == ["back"]
+    said = [entry.message for entry in caplog.records if entry.levelno == logging.ERROR]
+    assert len(said) == 1
+    assert "JetStream" in said[0]
+    assert caplog.messages[-1] == "the event stream is there"
 
 
 async def test_only_who_may_log_in_may_read(tmp_path: Path) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
 from tests.harness.bus import BusWorld
 
-from ubmc.hw.gpio.port import Release
+from ubmc.hw.gpio.port import How, Release
 from ubmc.hw.power.buttons import ButtonBoard, ButtonPower
 from ubmc.hw.power.buttons import Wire as BoardWire
-from ubmc.hw.power.port import Power
+from ubmc.hw.power.port import Action, Level, Power
 from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.inprocess import InProcessMachine
 from ubmc.hw.sim.lines import SimLines
@@ -28,7 +29,7 @@ from ubmc.kit.service import Service
 from ubmc.services.ipc.permissions import ProcessSpec
 from ubmc.services.powermgr import wire as wires
 from ubmc.services.powermgr.service import Keep, PowerManager
-from ubmc.v1alpha1.host_pb import BootTarget, HostNewsKind
+from ubmc.v1alpha1.host_pb import HostNewsKind
 from ubmc.v1alpha1.internal_pb import (
     DriveChassisRequest,
     DriveHostRequest,
@@ -76,10 +77,8 @@ class FakeGuardian:
             if message.kind != guard.BEAT:
                 self.heard.append(f"{message.kind} {message.fields.get('name', '')}".strip())
             for descriptor in message.descriptors:
-                release = Release("x", guard_how(message.fields["how"]), descriptor)
+                release = Release("x", How(message.fields["how"]), descriptor)
                 release.drive_inactive()
-                import os
-
                 os.close(descriptor)
 
     def close(self) -> None:
@@ -87,9 +86,7 @@ class FakeGuardian:
         self.channel.close()
 
 
-def guard_how(text: str) -> object:
-    from ubmc.hw.gpio.port import How
-
+def guard_how(text: str) -> How:
     return How(text)
 
 
@@ -222,7 +219,6 @@ async def test_what_cannot_be_is_refused_with_the_right_word() -> None:
             await w.drive(WireAction.NMI)
         with pytest.raises(NotFound, match="no supply of its own"):
             await w.asker.ask(PowerService.DriveChassis, DriveChassisRequest(name="chassis.0", on=True))
-        assert BootTarget.UNSPECIFIED == 0
 
 
 async def test_news_are_told_once_and_not_to_those_who_come_later() -> None:
@@ -276,7 +272,6 @@ async def test_a_machine_that_is_away_at_the_start_is_tried_until_it_comes(
 async def test_it_works_on_while_the_bus_is_away() -> None:
     async with world() as w:
         await w.level(PowerLevel.OFF)
-        import os
         import signal
 
         os.kill(w.made.server.pid or 0, signal.SIGKILL)
@@ -294,3 +289,42 @@ async def test_it_works_on_while_the_bus_is_away() -> None:
                         return
                     await reader.aclose()
                 await asyncio.sleep(0.05)
+
+
+async def test_an_error_that_nobody_foresaw_fails_the_wire(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(wires, "MAINS_SECONDS", 0.02)
+    machine = InProcessMachine(Plant(Settings(timings=QUICK)))
+    told: list[Level] = []
+    broken = asyncio.Event()
+
+    async def mains_epoch() -> str:
+        if broken.is_set():
+            raise KeyError("epoch")
+        return "a:1"
+
+    async def until(level: Level) -> None:
+        async with asyncio.timeout(10):
+            while not told or told[-1] is not level:
+                await asyncio.sleep(0.01)
+
+    kept: list[Release] = []
+    power = ButtonPower(SimLines(machine.dial), BOARD, mains_epoch=mains_epoch)
+    wire = wires.Wire("host.0", power, kept.append, lambda _name, sight, _mains: told.append(sight.level))
+    running = asyncio.create_task(wire.run())
+    try:
+        await until(Level.OFF)
+        broken.set()
+        async with asyncio.timeout(5):
+            await asyncio.wait([running])
+        assert isinstance(running.exception(), KeyError)
+        with pytest.raises(Unavailable):
+            await wire.do(Action.ON)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        for release in kept:
+            os.close(release.fd)
+        machine.close()
+    assert KeyError in {record.exc_info[0] for record in caplog.records if record.exc_info}

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from tests.harness.bus import BusWorld
@@ -101,7 +101,7 @@ class Parent:
 
         self.child = Child("managers", theirs, schema.load(), factory)
 
-    async def __aenter__(self) -> Parent:
+    async def __aenter__(self) -> Self:
         asyncio.get_running_loop().add_reader(self.channel.fileno(), self.hear)
         self.task = asyncio.create_task(self.child.run())
         await self.until(lambda: any(each.kind == "hello" for each in self.heard))
@@ -252,11 +252,11 @@ async def test_the_process_answers_for_its_metrics() -> None:
 
 async def test_stray_descriptors_are_closed() -> None:
     async with Parent([]) as parent:
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         for kind in ("nonsense", "guardian_", "stop"):
             parent.channel.send(kind, 0, 1)
         await asyncio.sleep(0.1)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 class Stubborn(Safe):

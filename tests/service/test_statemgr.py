@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from protobuf.wkt import Duration, FieldMask
-from tests.service.statemgr_house import bare_house, whole_house
+from tests.service.statemgr_house import WAIT_SECONDS, bare_house, whole_house
 
-from ubmc.kit.errors import Busy, Invalid, NotFound, Refused
+from ubmc.kit.database import Database
+from ubmc.kit.errors import Busy, Internal, Invalid, NotFound, Refused
 from ubmc.v1alpha1.chassis_pb import (
     ChassisIdentifyChange,
     ChassisPowerAction,
@@ -248,6 +251,50 @@ async def test_restart_of_statemgr_keeps_the_truth_and_the_power(tmp_path: Path)
         assert host.power_on_time is not None
         assert host.power_on_time.to_seconds() > 0
         assert (await house.chassis()).identify
+
+
+async def test_reboot_that_a_restart_cuts_in_two_is_told_and_still_wanted(tmp_path: Path) -> None:
+    async with whole_house(tmp_path) as house:
+        await house.switched_on()
+        _, task = await house.change(HostPowerAction.REBOOT)
+        await house.stop_state()
+        assert (await house.task_ends(task)).state is TaskState.CANCELLED
+        await house.until(house.has_no_power, "the host has shut down meanwhile")
+        await house.start_state()
+        failure = await house.hear(HostPowerActionFailure, action=HostPowerAction.REBOOT)
+        assert isinstance(failure, HostPowerActionFailure)
+        assert failure.current is OFF
+        assert "interrupted by a restart of the BMC" in failure.advice
+        assert not await house.has_power()
+        await house.control.set_mains(on=False)
+        await house.chassis_is(ChassisState.OFF)
+        await house.control.set_mains(on=True)
+        await house.host_is(ON)
+
+
+async def test_a_part_that_a_stray_cancellation_ends_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Database.run
+
+    async def stray(database: Database, job: Callable[[sqlite3.Connection], object]) -> object:
+        if database.path.name != "precious.db":
+            return await run(database, job)
+        monkeypatch.undo()
+        raise asyncio.CancelledError
+
+    async with whole_house(tmp_path) as house:
+        running = house.running()
+        monkeypatch.setattr(Database, "run", stray)
+        await house.change(HostPowerAction.ON)
+        await asyncio.wait((running,), timeout=WAIT_SECONDS)
+        assert running.done()
+        error = running.exception()
+        assert isinstance(error, ExceptionGroup)
+        assert error.subgroup(Internal) is not None
+        await house.stop_state()
+        await house.start_state()
+        await house.host_is(ON)
 
 
 async def test_restart_of_powermgr_is_not_seen(tmp_path: Path) -> None:

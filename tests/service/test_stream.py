@@ -1,4 +1,4 @@
-"""The two halves of a stream: credit, beats, and each noticing the death of the other; on virtual time and on a server."""
+"""The two halves of a stream: credit, beats, each noticing the death of the other; on virtual time and on a server."""
 
 from __future__ import annotations
 
@@ -76,6 +76,16 @@ async def stop(*tasks: asyncio.Task[Any]) -> None:
 async def write(wire: Wire, data: bytes, count: int) -> None:
     for _ in range(count):
         await wire.writer.send(data)
+
+
+async def read(wire: Wire, count: int) -> None:
+    for _ in range(count):
+        await wire.reader.next()
+
+
+async def last(reader: AsyncIterator[object]) -> None:
+    async for _ in reader:
+        pass
 
 
 @virtual
@@ -214,8 +224,7 @@ async def test_a_writer_that_ignores_its_credit_is_stopped() -> None:
         await wire.reader.frame(wire.message(b"x", "control"))
     assert wire.reader._queue.qsize() <= WINDOW_FRAMES + 2
     with pytest.raises(Exhausted, match="more than it was allowed"):
-        for _ in range(1000):
-            await wire.reader.next()
+        await read(wire, 1000)
 
 
 @virtual
@@ -231,8 +240,7 @@ async def test_an_end_from_outside_is_heard_by_a_waiting_and_by_a_full_reader() 
     for _ in range(5):
         wire.reader.fail(Unavailable("the bus was lost"))
     with pytest.raises(Unavailable, match="bus was lost"):
-        for _ in range(WINDOW_FRAMES + 1):
-            await wire.reader.next()
+        await read(wire, WINDOW_FRAMES + 1)
 
 
 class Hosts(Service):
@@ -321,7 +329,7 @@ async def test_a_reader_process_that_vanishes_closes_the_handler() -> None:
         door.link._closing = True
         assert door.link._keeping is not None
         door.link._keeping.cancel()
-        transport.close()  # as a kill -9 does
+        transport.close()  # type: ignore[no-untyped-call] # as a kill -9 does
         async with asyncio.timeout(5):
             await hosts.closed.wait()
         await reader.aclose()
@@ -354,8 +362,7 @@ async def test_the_handler_is_closed_when_the_bus_is_lost() -> None:
         os.kill(made.server.pid or 0, signal.SIGKILL)
         made.server.reap()
         with pytest.raises(Unavailable):
-            for _ in range(1000):
-                await anext(reader)
+            await last(reader)
         made.server.start()
         async with asyncio.timeout(PATIENCE_SECONDS + 5):
             await hosts.closed.wait()

@@ -1,4 +1,6 @@
-"""A whole process tree of tiny services, for `test_operator_tree`: `python -m tests.service.tree_program STATE [OPTION=VALUE ...]`.
+"""A whole process tree of tiny services, for `test_operator_tree`.
+
+Run as `python -m tests.service.tree_program STATE [OPTION=VALUE ...]`.
 
 What happens is written to STATE/log, a line each, with the monotonic time in front.
 """

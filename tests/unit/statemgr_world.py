@@ -105,6 +105,9 @@ class World:
     def desired(self) -> bool | None:
         return self.host.memory.desired
 
+    def pending(self) -> HostRequest | None:
+        return self.host.memory.pending
+
     @property
     def actions(self) -> list[WireAction]:
         return [action for action, _ in self.driven]

@@ -16,7 +16,7 @@ from ubmc.hw.power.buttons import ButtonBoard, ButtonPower, Wire
 from ubmc.hw.power.port import Action, BootTarget, Level, News, Sight
 from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.inprocess import InProcessMachine
-from ubmc.hw.sim.lines import SimLines
+from ubmc.hw.sim.lines import SimInputLine, SimLines
 from ubmc.hw.sim.parts.host import BootSource, Fault, Guest, Stage, Timings
 from ubmc.hw.sim.plant import Plant, Settings
 from ubmc.hw.sim.wires import Change
@@ -420,3 +420,49 @@ async def test_active_low_lines() -> None:
 def test_a_press_as_long_as_a_hold_is_no_board() -> None:
     with pytest.raises(Invalid, match="cuts the power"):
         replace(BOARD, press_seconds=5.0)
+
+
+@pytest.mark.parametrize("where", ["watch", "return"])
+def test_an_error_that_nobody_foresaw_does_not_freeze_the_level(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    class FaultyLines(SimLines):
+        """Lines of which one cannot be watched, for a reason that is no error of ours."""
+
+        async def input(self, name: str, *, active_low: bool = False, debounce_seconds: float = 0.0) -> SimInputLine:
+            line = await super().input(name, active_low=active_low, debounce_seconds=debounce_seconds)
+            if name == GOOD and where == "watch":
+                line.watch = self._fail  # type: ignore[method-assign]
+            return line
+
+        async def _fail(self) -> AsyncIterator[bool]:
+            await asyncio.sleep(1)
+            yield dict[str, bool]()[GOOD]
+
+    handed: list[Release] = []
+
+    def reopened(releases: tuple[Release, ...]) -> None:
+        handed.extend(releases)
+        raise KeyError("hand-over")
+
+    async def body() -> None:
+        machine = InProcessMachine(Plant(Settings(timings=Timings(jitter=0.0))))
+        power = ButtonPower(FaultyLines(machine.dial), BOARD, reopened=reopened)
+        handed.extend(await power.open())
+        sights = power.watch()
+        assert await anext(sights) == Sight(Level.OFF)
+        if where == "return":
+            machine.unplug()
+            await asyncio.sleep(1)
+            machine.plug()
+        async with asyncio.timeout(30):
+            with pytest.raises(KeyError):
+                while (await anext(sights)).level is not Level.ON:
+                    pass
+        with pytest.raises(KeyError):  # who comes later is told as well
+            _ = [sight async for sight in power.watch()]
+        await power.close()
+        for release in handed:
+            os.close(release.fd)
+        machine.close()
+
+    run_virtual(body())
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError]

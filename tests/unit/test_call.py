@@ -50,6 +50,7 @@ TRACE = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
         f"1.0 {TRACE} - -",
         f"1.0 {TRACE} - - - -",
         f"soon {TRACE} - - -",
+        f"nan {TRACE} - - -",
         "1.0 00-0-0-01 - - -",
         f"1.0 {TRACE} - - not*base64",
         f"1.0 {TRACE} - - YQ",

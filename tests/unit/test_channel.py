@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -78,10 +79,10 @@ def test_whoever_does_not_read_blocks_nobody(ends: list[Channel]) -> None:
 @pytest.mark.parametrize("data", [b"x", b"[]", b"1", b'{"a": 1}', b'{"kind": ', b"\xff"])
 def test_nonsense_is_nothing_and_its_descriptors_are_closed(data: bytes, ends: list[Channel]) -> None:
     one, other = ends
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     socket.send_fds(one._socket, [data], [0, 1])
     assert other.receive() is None
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     close(one, other)
 
 

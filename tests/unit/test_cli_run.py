@@ -41,7 +41,7 @@ def test_people_are_told_a_name_that_their_shell_finds(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("end", "told"), [(None, "and its machine"), ("ubmc machine end --board q", "--board q")])
 def test_the_banner_says_how_it_ends(end: str | None, told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Banner("it", end).show()
+    Banner("it", end, Path("/nonexistent")).show()
     assert told in capsys.readouterr().out
 
 

@@ -94,7 +94,7 @@ def test_no_byte_can_be_changed() -> None:
     signer = PrincipalSigner()
     made, _clock = verifier(signer)
     signed = signer.sign(principal())
-    assert made.verify(signed)
+    assert made.verify(signed).user
     for position in range(len(signed)):
         changed = bytearray(signed)
         changed[position] ^= 1
@@ -121,9 +121,9 @@ def test_trusting_other_keys_forgets_what_was_verified() -> None:
     old, new = PrincipalSigner(), PrincipalSigner()
     made, _clock = verifier(old)
     signed = old.sign(principal())
-    assert made.verify(signed)
+    assert made.verify(signed).user
     made.trust([old.public, new.public])
-    assert made.verify(signed)
+    assert made.verify(signed).user
     made.trust([new.public])
     with pytest.raises(Unauthenticated, match="not signed"):
         made.verify(signed)

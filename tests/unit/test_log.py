@@ -62,7 +62,7 @@ def test_the_trace_that_is_given_counts() -> None:
         assert "trace_id=given" in HumanFormatter().format(record("m", trace_id="given"))
 
 
-def test_levels(capsys: pytest.CaptureFixture[str]) -> None:
+def test_levels(capfd: pytest.CaptureFixture[str]) -> None:
     root, ours = logging.getLogger(), logging.getLogger("ubmc")
     handlers, levels = root.handlers[:], (root.level, ours.level)
     try:
@@ -76,7 +76,7 @@ def test_levels(capsys: pytest.CaptureFixture[str]) -> None:
         root.handlers[:] = handlers
         root.setLevel(levels[0])
         ours.setLevel(levels[1])
-    out = capsys.readouterr()
+    out = capfd.readouterr()
     assert out.out == ""
     assert [line.split(": ", 1)[1] for line in out.err.splitlines()] == ["shown", "of another"]
 

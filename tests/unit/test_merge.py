@@ -21,7 +21,7 @@ def filled(count: int) -> str:
 
 def test_what_another_parser_reads() -> None:
     text = merge({"safety": filled(1), "managers": filled(2)})
-    families = {family.name: family for family in text_string_to_metric_families(text)}
+    families = {family.name: family for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
     values = {s.labels["process"]: s.value for s in families["ubmc_bus_disconnects"].samples if s.name[-5:] == "total"}
     assert values == {"safety": 1.0, "managers": 2.0}
     starts = families["ubmc_service_starts"].samples

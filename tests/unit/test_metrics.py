@@ -12,7 +12,7 @@ def test_calls_are_counted_with_an_exemplar() -> None:
     metrics, trace = Metrics(), Trace.new()
     metrics.answered("HostService.GetHost", "ok", 0.003, trace)
     metrics.answered("HostService.GetHost", "not_found", 0.2, trace)
-    families = {family.name: family for family in text_string_to_metric_families(metrics.text())}
+    families = {family.name: family for family in text_string_to_metric_families(metrics.text())}  # type: ignore[no-untyped-call]
     samples = families["ubmc_rpc_duration_seconds"].samples
     counts = {s.labels["outcome"]: s.value for s in samples if s.name.endswith("_count")}
     assert counts == {"ok": 1.0, "not_found": 1.0}

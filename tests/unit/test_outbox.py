@@ -8,11 +8,18 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 
-from ubmc.kit.errors import TimedOut, Unavailable
+from ubmc.kit.bus import Bus
+from ubmc.kit.errors import Exhausted, TimedOut, UbmcError, Unavailable
+from ubmc.kit.keys import BusKey
+from ubmc.kit.link import Link
 from ubmc.kit.metrics import Metrics
 from ubmc.kit.outbox import CAPACITY, LARGEST, Outbox
+from ubmc.kit.schema import load
 from ubmc.kit.testing import run_virtual
+from ubmc.v1alpha1.event_pb import EventEnvelope
+from ubmc.v1alpha1.host_pb import HostNews
 
 
 class Stream:
@@ -21,6 +28,7 @@ class Stream:
     def __init__(self) -> None:
         self.stored: list[str] = []
         self.away = False
+        self.failure: UbmcError | None = None
         self.tries = 0
         self.hold: asyncio.Event | None = None
 
@@ -30,6 +38,8 @@ class Stream:
             await self.hold.wait()
         if self.away:
             raise TimedOut("no answer")
+        if self.failure is not None:
+            raise self.failure
         self.stored.append(ulid)
 
 
@@ -148,16 +158,75 @@ async def test_a_future_that_nobody_wants_any_more_changes_nothing() -> None:
     await end(task)
 
 
-@virtual
-async def test_unavailable_is_quiet_since_the_link_has_said_it() -> None:
-    _stream, _made, metrics, task = outbox()
-    await end(task)
+@pytest.mark.parametrize("error", [Unavailable("the bus is away"), TimedOut("no answer"), Exhausted("too many calls")])
+def test_first_failure_of_any_kind_and_the_recovery_are_said_once(
+    caplog: pytest.LogCaptureFixture, error: UbmcError
+) -> None:
+    caplog.set_level(logging.INFO, logger="ubmc.events")
 
-    async def away(*_: object) -> None:
-        raise Unavailable("the bus is away")
+    async def main() -> None:
+        stream, made, _metrics, task = outbox()
+        for round_number in range(2):
+            stream.failure = error
+            futures = [made.put("s", b"x", f"{round_number}{count}") for count in range(5)]
+            await asyncio.sleep(10)
+            stream.failure = None
+            await asyncio.gather(*futures)
+        await end(task)
 
-    made = Outbox(away, metrics)
-    task = asyncio.create_task(made.run())
-    made.put("s", b"x", "1")
-    await asyncio.sleep(10)
-    await end(task)
+    run_virtual(main())
+    assert caplog.messages == ["the event log does not take events", "the event log takes events again"] * 2
+    assert [vars(entry).get("reason") for entry in caplog.records[::2]] == [error.message] * 2
+
+
+class Answering(Link):
+    """A connection on which JetStream gives these answers, one after another."""
+
+    def __init__(self, bus: Bus, answers: list[bytes]) -> None:
+        super().__init__("safety", BusKey(), bus.metrics)
+        self._bus = bus
+        self.answers = answers
+
+    async def publish(self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
+        """Answer at once, as the server's message would."""
+        assert (subject, headers) == (NEWS, {"Nats-Msg-Id": self._ulid(data)})
+        await self._bus._arrived(Msg(self._client, subject=reply, data=self.answers.pop(0)))
+
+    def _ulid(self, data: bytes) -> str:
+        return EventEnvelope.from_binary(data).ulid
+
+
+NEWS = "event.host.host-0.host_news"
+NO_ANSWERS = (
+    b"", b"no json", b"\xff", b"[]", b"null", b"7", b"{}", b'{"seq":"x"}', b'{"error":7}', b'{"error":{"code":503}}',
+)  # fmt: skip
+
+
+def test_no_answer_of_the_stream_ends_the_events(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main() -> None:
+        bus = Bus("safety", load(), BusKey(), Metrics())
+        link = bus.link = Answering(bus, [*NO_ANSWERS, b'{"stream":"EVENTS","seq":1}'])
+        task = asyncio.create_task(bus._outbox.run())
+        await asyncio.wait_for(bus.tell("host.0", HostNews(name="host.0", what="x")), 10)
+        assert link.answers == []
+        await end(task)
+
+    run_virtual(main())
+    assert caplog.messages == ["the event log does not take events", "the event log takes events again"]
+    assert "cannot be read" in vars(caplog.records[0])["reason"]
+
+
+def test_a_part_of_the_bus_that_dies_is_seen(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        bus = Bus("safety", load(), BusKey(), Metrics())
+
+        async def bug() -> None:
+            raise KeyError("bug")
+
+        bus._spawn(bug())
+        await asyncio.sleep(1)
+
+    run_virtual(main())
+    assert caplog.messages == ["a part of the bus ended by a bug"]

@@ -12,7 +12,7 @@ from protobuf import Message
 from ubmc.kit.errors import Busy, Refused
 from ubmc.kit.testing import run_virtual
 from ubmc.services.statemgr.chassis import ChassisPhase, ChassisRequest
-from ubmc.services.statemgr.host import HostPhase
+from ubmc.services.statemgr.host import HostPhase, HostRequest
 from ubmc.services.statemgr.managed_chassis import ChassisPorts, ManagedChassis
 from ubmc.services.statemgr.managed_host import HostPorts, ManagedHost
 from ubmc.services.statemgr.options import ChassisPlan, HostPlan, Options
@@ -195,6 +195,48 @@ def test_without_a_supply_its_hosts_are_driven_through_their_table() -> None:
         cut = [(name, WireAction.FORCE_OFF) for name in HOSTS]
         on = [(name, WireAction.ON) for name in HOSTS]
         assert world.driven == [*on, *cut, *on, *cut]
+
+    play(body, wired=False)
+
+
+def test_cycle_powers_on_only_the_hosts_that_were_on() -> None:
+    async def body(world: World) -> None:
+        await world.see(OFF, "host.0")
+        await world.see(ON, "host.1")
+        task = await world.request(ChassisRequest.FORCE_CYCLE)
+        await world.see(OFF, "host.1")
+        await world.see(ON, "host.1")
+        assert state_of(task) is TaskState.COMPLETED
+        assert world.driven == [("host.1", WireAction.FORCE_OFF), ("host.1", WireAction.ON)]
+        await world.request(ChassisRequest.FORCE_OFF)
+        await world.see(OFF, "host.1")
+        await world.request(ChassisRequest.ON)
+        assert world.driven[-2:] == [(name, WireAction.ON) for name in HOSTS]
+
+    play(body, wired=False)
+
+
+def test_host_that_is_coming_up_already_is_left_alone() -> None:
+    async def body(world: World) -> None:
+        await world.see(OFF)
+        world.hosts["host.0"].request(HostRequest.ON, OLGA)
+        task = await world.request(ChassisRequest.ON)
+        await world.see(ON)
+        assert state_of(task) is TaskState.COMPLETED
+        assert world.driven == [(name, WireAction.ON) for name in HOSTS]
+
+    play(body, wired=False)
+
+
+def test_host_that_cannot_be_driven_does_not_stop_the_others_and_is_told() -> None:
+    async def body(world: World) -> None:
+        await world.see(OFF, "host.1")
+        task = await world.request(ChassisRequest.ON)
+        assert state_of(task) is TaskState.FAILED
+        assert "the power of host.0 cannot be read" in task.message
+        assert world.driven == [("host.1", WireAction.ON)]
+        await world.see(ON, "host.1")
+        assert world.phase() is ChassisPhase.ON
 
     play(body, wired=False)
 

@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import os
 import re
+import subprocess
 import sys
 import threading
 
@@ -102,8 +103,6 @@ def test_without_a_collector_the_sdk_is_not_loaded() -> None:
     code = (
         "import sys; from ubmc.kit import tracing\nwith tracing.span('x'): pass\nprint('opentelemetry' in sys.modules)"
     )
-    import subprocess
-
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert out.stdout.strip() == "False"
 

@@ -115,8 +115,15 @@ class FirstPassword:
 class Banner:
     """What a person at the terminal is told, once, when everything is ready."""
 
-    def __init__(self, title: str, end: str | None) -> None:
-        """Make it for this board; `end` is the command that ends its machine, if that runs on."""
+    def __init__(self, title: str, end: str | None, state: Path) -> None:
+        """Make it for this board.
+
+        Args:
+            title: what is ready.
+            end: the command that ends its machine, if that runs on.
+            state: where the first password goes when there is no terminal to show it on (a journal keeps it for ever).
+        """
+        self._file = state / "first-password"
         self._title = title
         self._end = end
         self._urls: list[str] = []
@@ -156,7 +163,14 @@ class Banner:
         user, password = self._password
         self._password = None
         print(f"  user      {user}")
-        print(f"  password  {password}    shown only now; to be changed at the first login\n", flush=True)
+        if sys.stdout.isatty():
+            print(f"  password  {password}    shown only now; to be changed at the first login\n", flush=True)
+            return
+        self._file.unlink(missing_ok=True)
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(password + "\n")
+        print(f"  password  in {self._file}; to be changed at the first login\n", flush=True)
 
 
 @click.command()
@@ -210,7 +224,7 @@ def run(
     folder = _make(state_directory(owner.state))
     first_password = FirstPassword(admin_password_file)
     end = None if owner.ephemeral else _end_command(owner.board, owner.state)
-    banner = Banner(f"u-bmc {app.version()} for {chosen.spec.board.model}", end)
+    banner = Banner(f"u-bmc {app.version()} for {chosen.spec.board.model}", end, folder)
     app.operate(
         app.Program(
             board=chosen,

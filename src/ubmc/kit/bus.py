@@ -83,7 +83,12 @@ class Bus:
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a part of the bus ended by a bug", extra={"of": self.process}, exc_info=error)
 
     async def close(self, drain_seconds: float = 1.0) -> None:
         """Store the events that wait, then end everything."""
@@ -262,9 +267,7 @@ class Bus:
     async def _store(self, subject: str, data: bytes, ulid: str) -> None:
         deadline = time.monotonic() + STORE_SECONDS
         answer = await self._exchange(subject, data, {"Nats-Msg-Id": ulid}, deadline, "the event stream")
-        content = orjson.loads(answer.data)
-        if "error" in content:
-            raise Unavailable(f"the event stream refuses: {content['error'].get('description', '')}")
+        _check_stored(answer.data)
 
     # --- what arrives -------------------------------------------------------------------------------------------
 
@@ -295,6 +298,24 @@ class Bus:
         for asked, reader, _call in self._reading.values():
             if asked.lower() == subject.lower():
                 reader.fail(error)
+
+
+def _check_stored(answer: bytes) -> None:
+    """Whether JetStream has stored what it was sent: its answer is a `PubAck`, or has an `error` (ADR-1 of NATS).
+
+    Raises:
+        Unavailable: it has not, or what it says cannot be read; then the event is sent again, and stored once.
+    """
+    try:
+        content = orjson.loads(answer)
+    except orjson.JSONDecodeError as error:
+        raise Unavailable("the event stream says what cannot be read") from error
+    if not isinstance(content, dict) or not ("error" in content or isinstance(content.get("seq"), int)):
+        raise Unavailable("the event stream says what cannot be read")
+    if "error" in content:
+        problem = content["error"]
+        description = problem.get("description", "") if isinstance(problem, dict) else problem
+        raise Unavailable(f"the event stream refuses: {description}")
 
 
 def _expire(future: asyncio.Future[Msg], what: str) -> None:

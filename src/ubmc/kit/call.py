@@ -8,6 +8,7 @@ steps of the time of day.
 from __future__ import annotations
 
 import base64
+import math
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ class Call:
         try:
             deadline, traceparent, key, source, signed = value.split(" ")
             trace = Trace.parse(traceparent)
-            if trace is None:
+            if trace is None or math.isnan(float(deadline)):  # which is neither early nor late
                 raise ValueError(traceparent)
             return Call(
                 deadline=float(deadline),

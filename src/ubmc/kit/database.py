@@ -32,6 +32,16 @@ BUSY_SECONDS = 5.0
 _VERSIONS = "CREATE TABLE IF NOT EXISTS schema_versions (owner TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"
 
 
+class DamagedError(sqlite3.DatabaseError):
+    """The file is not what SQLite wrote."""
+
+
+def _damaged(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if isinstance(code, int) else None  # the rest is detail (sqlite.org/rescode.html)
+    return isinstance(error, DamagedError) or primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 class Database:
     """One file, shared by the services of one process."""
 
@@ -45,22 +55,28 @@ class Database:
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
-        """Open the file and start its thread; a damaged file is set aside first. Blocks for some milliseconds."""
+        """Open the file and start its thread; a damaged file is set aside first. Blocks for some milliseconds.
+
+        Raises:
+            Unavailable: the file is sound and cannot be opened all the same.
+        """
         if self._thread is not None:
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             connection = self._connect()
         except sqlite3.DatabaseError as error:
+            if not _damaged(error):  # locked by somebody, a full disk, no permission: the file itself is sound
+                raise Unavailable(f"{self.path} cannot be opened: {error}") from error
             self.set_aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
             log.error(
                 "a database is damaged and was set aside",
                 extra={"file": str(self.path), "aside": str(self.set_aside), "error": str(error)},
             )
             self.path.rename(self.set_aside)
-            for suffix in ("-wal", "-shm"):
+            for suffix in ("-wal", "-shm"):  # they may hold what the file has not: set aside too, never thrown away
                 with contextlib.suppress(FileNotFoundError):
-                    self.path.with_name(self.path.name + suffix).unlink()
+                    self.path.with_name(self.path.name + suffix).rename(f"{self.set_aside}{suffix}")
             connection = self._connect()
         self._thread = threading.Thread(target=self._work, args=(connection,), name=f"db-{self.path.stem}", daemon=True)
         self._thread.start()
@@ -76,7 +92,7 @@ class Database:
             connection.execute("PRAGMA foreign_keys=ON")
             result = connection.execute("PRAGMA quick_check(1)").fetchone()
             if result != ("ok",):
-                raise sqlite3.DatabaseError(str(result))
+                raise DamagedError(str(result))
             connection.execute(_VERSIONS)
         except BaseException:
             connection.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
-import sys
+import os
+import socket
+import stat
 from typing import Any
 
 import orjson
@@ -59,9 +62,52 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(entry, default=str).decode()
 
 
+class StderrHandler(logging.Handler):
+    """Writes to standard error and never waits: a reader that has stalled loses lines, and holds up nothing."""
+
+    def __init__(self) -> None:
+        """Open standard error a second time, without blocking; where that cannot be (a socket), use it as it is."""
+        super().__init__()
+        self._socket: socket.socket | None = None
+        try:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+            self.descriptor = os.open("/proc/self/fd/2", flags)
+        except OSError:
+            self.descriptor = os.dup(2)
+            if stat.S_ISSOCK(os.fstat(self.descriptor).st_mode):
+                self._socket = socket.socket(fileno=self.descriptor)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one entry, or lose it."""
+        try:
+            data = (self.format(record) + "\n").encode(errors="backslashreplace")
+            if self._socket is not None:
+                self._socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            else:
+                os.write(self.descriptor, data)
+        except OSError:
+            return
+        except Exception:  # noqa: BLE001  as the library does it
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        with contextlib.suppress(OSError):
+            if self._socket is not None:
+                self._socket.close()
+            else:
+                os.close(self.descriptor)
+        super().close()
+
+
+def descriptors() -> frozenset[int]:
+    """What logging needs beside the standard streams."""
+    return frozenset(each.descriptor for each in logging.getLogger().handlers if isinstance(each, StderrHandler))
+
+
 def configure(*, json: bool, level: str) -> None:
     """Send all logs to standard error from now on; `level` is debug, info, warning or error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     handler.setFormatter(JsonFormatter() if json else HumanFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ubmc.kit.errors import TimedOut, UbmcError
+from ubmc.kit.errors import UbmcError
 from ubmc.kit.metrics import Metrics
 
 log = logging.getLogger("ubmc.events")
@@ -66,7 +66,7 @@ class Outbox:
         return stored
 
     async def run(self) -> None:
-        """Store what arrives, until cancelled."""
+        """Store what arrives, until cancelled. What the store cannot do it must raise as a `UbmcError`."""
         failing = False
         while True:
             if not self._items:
@@ -77,18 +77,18 @@ class Outbox:
             try:
                 await self._store(item.subject, item.data, item.ulid)
             except UbmcError as error:
-                if not failing and isinstance(error, TimedOut):
-                    log.warning("the event log does not take events", extra={"error": error.message})
+                if not failing:
+                    log.warning("the event log does not take events", extra={"reason": error.message})
                 failing = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            failing = False
             if self._items and self._items[0] is item:  # it may have been dropped meanwhile
                 self._items.popleft()
             if not item.stored.done():
                 item.stored.set_result(None)
-            if self._lost and not self._items:
+            if (failing or self._lost) and not self._items:  # all is stored: what fails now is a new failure
                 log.warning("the event log takes events again", extra={"lost": self._lost})
+                failing = False
                 self._lost = 0
 
     async def drain(self, seconds: float) -> None:

@@ -7,10 +7,10 @@ import itertools
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ubmc.hw.gpio.port import InputLine, Lines, Release
-from ubmc.hw.power.port import BootTarget, Level
+from ubmc.hw.power.port import BootTarget, Level, Sight
 from ubmc.hw.power.sightings import Sightings, Watcher
 from ubmc.kit.errors import UbmcError
 
@@ -20,6 +20,23 @@ _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # Called with the new releases when lines had to be requested again; it owns the descriptors.
 Reopened = Callable[[tuple[Release, ...]], None]
 MainsEpoch = Callable[[], Awaitable[str | None]]
+
+
+class _Watch(AsyncIterator[Sight]):
+    """A watcher that ends with the error that ended the watch, if it was one."""
+
+    def __init__(self, watcher: Watcher, failure: Callable[[], Exception | None]) -> None:
+        self._watcher = watcher
+        self._failure = failure
+
+    async def __anext__(self) -> Sight:
+        try:
+            return await anext(self._watcher)
+        except StopAsyncIteration:
+            failure = self._failure()
+            if failure is None:
+                raise
+        raise failure
 
 
 class WiredPower(ABC):
@@ -34,6 +51,7 @@ class WiredPower(ABC):
         self._lost = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._ready = False  # the lines are open
+        self._failure: Exception | None = None  # why they are not followed any more
 
     @property
     def boot_targets(self) -> frozenset[BootTarget]:
@@ -71,9 +89,9 @@ class WiredPower(ABC):
         self._following = asyncio.create_task(self._follow(), name="power lines")
         return releases
 
-    def watch(self) -> Watcher:
-        """The level now, then every change and all news."""
-        return self._seen.watch()
+    def watch(self) -> AsyncIterator[Sight]:
+        """The level now, then every change and all news. Raises what made it impossible to follow the lines."""
+        return _Watch(self._seen.watch(), lambda: self._failure)
 
     async def mains_epoch(self) -> str | None:
         """What the board says of its mains; None where it cannot. See the source given to the constructor."""
@@ -91,6 +109,16 @@ class WiredPower(ABC):
         self._seen.end()
 
     async def _follow(self) -> None:
+        """Follow the lines; an error that nobody foresaw ends all watches with it, so that no level freezes unseen."""
+        try:
+            await self._follow_lines()
+        except Exception as error:  # noqa: BLE001 - logged here, and raised to all who watch
+            _LOG.exception("the power lines are not followed any more")
+            self._failure = error
+            self._seen.see(Level.UNKNOWN)
+            self._seen.end()
+
+    async def _follow_lines(self) -> None:
         """Watch; when the hardware goes away say so, and come back when it does."""
         while True:
             tasks = [asyncio.ensure_future(one) for one in (*self._followers(), self._loss())]
@@ -102,6 +130,8 @@ class WiredPower(ABC):
                 ends = await asyncio.gather(*tasks, return_exceptions=True)
             self._seen.see(Level.UNKNOWN)
             why = next((end for end in ends if isinstance(end, Exception)), None)
+            if why is not None and not isinstance(why, (UbmcError, OSError)):
+                raise why  # the hardware is there, and the guardian holds its lines: they cannot be requested anew
             _LOG.warning("power lines are lost: %s", why or "one of them does not obey")
             await self._come_back()
             _LOG.info("power lines are back")

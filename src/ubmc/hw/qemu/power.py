@@ -66,6 +66,7 @@ class QemuPower:
         listener = Listener(self._visit, self._hear, self._silence, self._end)
         self._line = Line(spec, self._layout, self._patience, listener)
         self._deeds: set[asyncio.Task[None]] = set()
+        self._forced_offs = 0  # how many were asked for
 
     @property
     def boot_targets(self) -> frozenset[BootTarget]:
@@ -104,23 +105,30 @@ class QemuPower:
         """Carry out the action.
 
         ON and RESET also bring back a machine whose guest has crashed. FORCE_OFF ends the process, answering or not;
-        on a host that is off it does nothing.
+        on a host that is off it does nothing. It waits for nobody; actions that wait for another one when it comes
+        are refused. A caller who is cancelled while waiting has done nothing; afterwards the action goes on to its end.
 
         Raises:
-            Refused: not in this level, or the machine has nothing to boot from there.
+            Refused: not in this level, or the machine has nothing to boot from there, or a forced off came first.
             Unavailable: QEMU is missing, does not start, or does not answer; in the last case it may act later.
         """
-        if not self._open:
-            raise Unavailable(f"{self._spec.name}: the driver is not open")
+        self._check_open()
         check_boot(action, boot, self.boot_targets)
-        deed = asyncio.create_task(self._line.end() if action is Action.FORCE_OFF else self._carry_out(action, boot))
-        self._deeds.add(deed)
-        deed.add_done_callback(self._deeds.discard)
+        if action is Action.FORCE_OFF:
+            self._forced_offs += 1
+            await self._see_through(asyncio.create_task(self._line.end()))
+            return
+        forced_offs = self._forced_offs
+        await self._lock.acquire()
         try:
-            await asyncio.shield(deed)
-        except asyncio.CancelledError:
-            deed.add_done_callback(_log_failure)  # it goes on to its end; nobody else will look at it
+            self._check_open()
+            self._check_wanted(action, forced_offs)
+            deed = asyncio.create_task(self._carry_out(action, boot, forced_offs))
+        except BaseException:
+            self._lock.release()
             raise
+        deed.add_done_callback(lambda _: self._lock.release())
+        await self._see_through(deed)
 
     def watch(self) -> AsyncIterator[Sight]:
         """The level now, then every change and all news. Ends when the driver is closed."""
@@ -150,31 +158,51 @@ class QemuPower:
 
     # --- actions
 
-    async def _carry_out(self, action: Action, boot: BootTarget | None) -> None:
-        async with self._lock:
-            if self._line.ending:
-                await self._line.ended(2 * self._patience.end_seconds)
-            if action is Action.ON:
-                await self._on(boot)
-                return
-            if not self._line.alive:
-                raise Refused(f"{self._spec.name} is off; {action.value} needs a host that is on")
-            session = await self._line.reach(self._patience.call_seconds)
-            # Asked first, because a command sent to a QEMU that hangs would be carried out when it wakes.
-            status = await self._refresh(session)
-            if status in _OFF:
-                raise Refused(f"{self._spec.name} is off; {action.value} needs a host that is on")
-            match action:
-                case Action.SOFT_OFF:
-                    self._pressed_until = _now() + self._patience.call_seconds
-                    await session.execute("system_powerdown")
-                case Action.RESET:
-                    await self._reset(session, status, boot)
-                case Action.NMI:
-                    await session.execute("inject-nmi")
-                case _:
-                    raise Refused(f"{action.value} is not known here")
-            await self._refresh(session)
+    def _check_open(self) -> None:
+        if not self._open:
+            raise Unavailable(f"{self._spec.name}: the driver is not open")
+
+    def _check_wanted(self, action: Action, forced_offs: int) -> None:
+        """Raises `Refused` for an action asked for before a forced off: it would undo what was asked for later."""
+        if self._forced_offs != forced_offs:
+            raise Refused(f"{self._spec.name}: a forced off came first; ask for {action.value} again if it is wanted")
+
+    async def _see_through(self, deed: asyncio.Task[None]) -> None:
+        """Wait for a deed, which goes on to its end even if the caller is cancelled."""
+        self._deeds.add(deed)
+        deed.add_done_callback(self._deeds.discard)
+        try:
+            await asyncio.shield(deed)
+        except asyncio.CancelledError:
+            deed.add_done_callback(_log_failure)  # nobody else will look at it
+            raise
+
+    async def _carry_out(self, action: Action, boot: BootTarget | None, forced_offs: int) -> None:
+        """Carry out what is not a forced off, with the lock held."""
+        if self._line.ending:
+            await self._line.ended(2 * self._patience.end_seconds)
+            self._check_wanted(action, forced_offs)
+        if action is Action.ON:
+            await self._on(boot)
+            return
+        if not self._line.alive:
+            raise Refused(f"{self._spec.name} is off; {action.value} needs a host that is on")
+        session = await self._line.reach(self._patience.call_seconds)
+        # Asked first, because a command sent to a QEMU that hangs would be carried out when it wakes.
+        status = await self._refresh(session)
+        if status in _OFF:
+            raise Refused(f"{self._spec.name} is off; {action.value} needs a host that is on")
+        match action:
+            case Action.SOFT_OFF:
+                self._pressed_until = _now() + self._patience.call_seconds
+                await session.execute("system_powerdown")
+            case Action.RESET:
+                await self._reset(session, status, boot)
+            case Action.NMI:
+                await session.execute("inject-nmi")
+            case _:
+                raise Refused(f"{action.value} is not known here")
+        await self._refresh(session)
 
     async def _on(self, boot: BootTarget | None) -> None:
         if not self._line.alive and self._start(boot):

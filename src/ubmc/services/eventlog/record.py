@@ -31,6 +31,8 @@ NAME_BYTES = 64
 TYPE_BYTES = 128
 UNKNOWN = "Unknown"
 """The message id of an event whose type this program does not know."""
+EVENTS_LOST = "EventLog.EventsLost"
+"""The message id of the event log's own event: it never came over the bus, so the schema has no message for it."""
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _PLACE = re.compile(r"\{([a-z0-9_]+)\}")
@@ -80,6 +82,20 @@ def read(data: bytes, kinds: Kinds) -> Record:
         message=bounded(message, MESSAGE_BYTES),
         arguments=orjson.dumps(arguments),
         cause=_cause(envelope.cause),
+    )
+
+
+def lost(count: int, ulid: str, time_us: int) -> Record:
+    """The event log's own event: so many events are missing at this place."""
+    return Record(
+        ulid=ulid,
+        time_us=time_us,
+        severity=Severity.CRITICAL.value,
+        component="bmc.0",
+        message_id=EVENTS_LOST,
+        message=f"events were lost: {count}",
+        arguments=orjson.dumps({"count": str(count)}),
+        cause=None,
     )
 
 

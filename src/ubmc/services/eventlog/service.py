@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from nats.aio.msg import Msg
 from prometheus_client import Counter
+from ulid import ULID
 
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Invalid, NotFound
+from ubmc.kit.errors import Invalid, NotFound, Unavailable
 from ubmc.kit.schema import Schema
 from ubmc.kit.service import Service, rpc, stream
 from ubmc.services.eventlog import query
-from ubmc.services.eventlog.record import Record, read
+from ubmc.services.eventlog.gap import Position
+from ubmc.services.eventlog.record import Record, lost, read
 from ubmc.services.eventlog.store import Store
-from ubmc.services.eventlog.stream import Inbox, StreamLost, ensure
+from ubmc.services.eventlog.stream import Inbox, StreamLost, ensure, sequence
 from ubmc.v1alpha1.event_pb import (
     Event,
     GetEventRequest,
@@ -48,6 +51,8 @@ class Options:
 
     rows: int = 10_000
     """At most so many events are kept; the oldest go first."""
+    away_seconds: float = 60.0
+    """So long JetStream may be away while the bus is there, before the service fails."""
 
 
 class EventLog(Service):
@@ -63,13 +68,15 @@ class EventLog(Service):
     keeps_log: ClassVar[bool] = True  # the bus lets the process of this service empty the event stream
 
     def __init__(self, database: Database, schema: Schema, options: Options | None = None) -> None:
-        self._store = Store(database, (options or Options()).rows)
+        self._options = options or Options()
+        self._store = Store(database, self._options.rows)
         self._schema = schema
         self._appended = asyncio.Event()
         self._malformed = Counter(
             "ubmc_eventlog_malformed", "Messages in the event stream that are no events", registry=None
         )
         self._malformed_said = False
+        self._away_said = False
 
     async def setup(self) -> None:
         """Open the tables and the stream; waits until JetStream is there."""
@@ -78,15 +85,19 @@ class EventLog(Service):
         await self._stream_there()
 
     async def work(self) -> None:
-        """Take events from the bus and store them; begins anew whenever bus or JetStream come back."""
+        """Take events from the bus and store them; begins anew whenever bus or JetStream come back.
+
+        Raises:
+            Unavailable: JetStream stays away although the bus is there, or the database takes nothing.
+        """
         async with Inbox(self.bus) as inbox:
             while True:
                 try:
-                    await inbox.begin()
+                    position = await inbox.begin(self._store.position)
                     while True:
-                        await self._keep(inbox, await inbox.next())
-                except StreamLost as lost:
-                    log.info("the event stream cannot be followed", extra={"reason": str(lost)})
+                        position = await self._keep(inbox, await inbox.next(), position)
+                except StreamLost as error:
+                    log.info("the event stream cannot be followed", extra={"reason": str(error)})
                     await asyncio.sleep(RETRY_SECONDS)
                     await self._stream_there()
 
@@ -96,39 +107,74 @@ class EventLog(Service):
             self.bus.metrics.registry.unregister(self._malformed)
 
     async def _stream_there(self) -> None:
-        """Return when stream and consumer are there."""
+        """Return when stream and consumer are there.
+
+        Raises:
+            Unavailable: they have been away for too long although the bus is there.
+        """
         said = False
+        since: float | None = None
         while True:
-            await self.bus.link.connected.wait()
+            if not self.bus.link.connected.is_set():
+                since = None
+                await self.bus.link.connected.wait()
             try:
                 await ensure(self.bus)
-            except StreamLost as lost:
-                if not said:
-                    log.warning("the event stream is not there yet", extra={"reason": str(lost)})
+            except StreamLost as error:
+                now = time.monotonic()
+                since = now if since is None else since
+                if now - since >= self._options.away_seconds:
+                    raise self._away(str(error)) from error
+                if not said and not self._away_said:
+                    log.warning("the event stream is not there yet", extra={"reason": str(error)})
                     said = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if said:
+            if said or self._away_said:
                 log.info("the event stream is there")
+                self._away_said = False
             return
 
-    async def _keep(self, inbox: Inbox, messages: list[Msg]) -> None:
-        """Store a batch, then acknowledge it, then wake the watchers."""
+    def _away(self, reason: str) -> Unavailable:
+        """Why the service fails; said in the program's log once until the stream is there again."""
+        text = (
+            f"the bus is there, but its event store (JetStream) has been away for {self._options.away_seconds:.0f} s:"
+            " no event is logged. A full disk disables it until the nats-server is started again: make space, then"
+            " restart ubmc"
+        )
+        if not self._away_said:
+            self._away_said = True
+            log.error(text, extra={"reason": reason})
+        return Unavailable(f"{text} ({reason})")
+
+    async def _keep(self, inbox: Inbox, messages: list[Msg], position: Position) -> Position:
+        """Store a batch, then acknowledge it, then wake the watchers; the position behind it."""
         records: list[Record] = []
         stored: list[Msg] = []
         refused: list[Msg] = []
+        missing = 0
         for message in messages:
+            position, gap = position.after(sequence(message))
+            if gap:
+                missing += gap
+                records.append(lost(gap, str(ULID()), time.time_ns() // 1000))
             try:
                 records.append(read(message.data, self._schema.events))
                 stored.append(message)
             except Invalid as error:
                 refused.append(message)
                 self._refuse(message, error)
+        await self._store.append(records, position)
+        if missing:
+            self.bus.metrics.events_lost.inc(missing)
+            log.error(
+                "events were lost: the bus had no room to keep them until they were read", extra={"lost": missing}
+            )
         if records:
-            await self._store.append(records)
             appended, self._appended = self._appended, asyncio.Event()
             appended.set()
         await inbox.done(stored, refused)
+        return position
 
     def _refuse(self, message: Msg, error: Invalid) -> None:
         self._malformed.inc()

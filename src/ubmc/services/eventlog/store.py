@@ -16,6 +16,7 @@ from protobuf.wkt import Timestamp
 
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Unavailable
+from ubmc.services.eventlog.gap import Position
 from ubmc.services.eventlog.query import Condition
 from ubmc.services.eventlog.record import Record
 from ubmc.v1alpha1.event_kind_pb import Severity
@@ -53,6 +54,7 @@ _INSERT = (
     "INSERT INTO eventlog_events (ulid, time_us, severity, component, message_id, message, arguments, cause)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ulid) DO NOTHING"
 )
+_SET_POSITION = "INSERT OR REPLACE INTO eventlog_meta VALUES ('position', ?)"
 _TRIM = "DELETE FROM eventlog_events WHERE id IN (SELECT id FROM eventlog_events ORDER BY id LIMIT ?)"
 
 
@@ -70,6 +72,8 @@ class Store:
         self._count = 0
         self.epoch = ""
         """Changes when the log was rebuilt from nothing."""
+        self.position: Position | None = None
+        """Up to where the stream on the bus is in this log; None in one that never read it."""
 
     async def open(self) -> None:
         """Make the tables if they are not there.
@@ -79,16 +83,21 @@ class Store:
         """
         await self._database.migrate(OWNER, MIGRATIONS)
 
-        def job(connection: sqlite3.Connection) -> tuple[str, int]:
+        def job(connection: sqlite3.Connection) -> tuple[str, int, Position | None]:
             new = secrets.token_hex(_EPOCH_BYTES)
             connection.execute("INSERT INTO eventlog_meta VALUES ('epoch', ?) ON CONFLICT DO NOTHING", (new,))
             epoch = connection.execute("SELECT value FROM eventlog_meta WHERE name = 'epoch'").fetchone()[0]
-            return epoch, connection.execute("SELECT count(*) FROM eventlog_events").fetchone()[0]
+            count = connection.execute("SELECT count(*) FROM eventlog_events").fetchone()[0]
+            return epoch, count, _position(connection)
 
-        self.epoch, self._count = await self._run(job)
+        self.epoch, self._count, self.position = await self._run(job)
 
-    async def append(self, records: Sequence[Record]) -> None:
+    async def append(self, records: Sequence[Record], position: Position | None = None) -> None:
         """Store events in this order; what is there already is left as it is. When it returns they are on disk.
+
+        Args:
+            records: the events.
+            position: up to where the stream was read for them; stored with them, or not at all.
 
         Raises:
             Unavailable: the database does not take them.
@@ -100,12 +109,15 @@ class Store:
                 (r.ulid, r.time_us, r.severity, r.component, r.message_id, r.message, r.arguments, r.cause)
                 for r in records
             ]
-            now = count + connection.executemany(_INSERT, rows).rowcount
+            now = count + (connection.executemany(_INSERT, rows).rowcount if rows else 0)
+            if position is not None:
+                connection.execute(_SET_POSITION, (f"{position.sequence} {position.stream}",))
             if now > limit:
                 now -= connection.execute(_TRIM, (now - limit + limit // _TRIM_PART,)).rowcount
             return now
 
         self._count = await self._run(job)
+        self.position = position or self.position
 
     async def get(self, event_id: int) -> Event | None:
         """The event with this id; None if there is none (any more)."""
@@ -141,6 +153,14 @@ class Store:
             return await self._database.run(job)
         except sqlite3.Error as error:
             raise Unavailable(f"the event log cannot be read or written: {error}") from error
+
+
+def _position(connection: sqlite3.Connection) -> Position | None:
+    row = connection.execute("SELECT value FROM eventlog_meta WHERE name = 'position'").fetchone()
+    if row is None:
+        return None
+    sequence, _, stream = row[0].partition(" ")
+    return Position(stream, int(sequence))
 
 
 def _newest(connection: sqlite3.Connection) -> int:

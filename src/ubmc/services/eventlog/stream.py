@@ -26,6 +26,8 @@ from ubmc.kit.call import Call
 from ubmc.kit.errors import UbmcError
 from ubmc.kit.link import Subscription
 from ubmc.kit.tracing import Trace
+from ubmc.services.eventlog import gap
+from ubmc.services.eventlog.gap import Position
 
 STREAM = "EVENTS"
 CONSUMER = "eventlog"
@@ -49,6 +51,9 @@ _PULL_IS_OVER = frozenset({"404", "408"})
 _REASONED = "409"
 _OVER_REASONS = ("batch completed", "message size exceeds maxbytes")
 
+# Limits, and the oldest go: a work queue, which could refuse new events instead, forbids every other consumer, and a
+# fleet hub is to mirror this stream. So an event that we have not read yet may go when we cannot write for long; but
+# never silently: we miss its number and write into the log how many are gone (`gap`).
 STREAM_CONFIG: dict[str, object] = {
     "name": STREAM,
     "subjects": [subjects.EVENTS],
@@ -86,12 +91,17 @@ async def ensure(bus: Bus) -> dict[str, Any]:
     Raises:
         StreamLost: the bus or JetStream is away, or refuses.
     """
+    return (await _ensure(bus))[1]
+
+
+async def _ensure(bus: Bus) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As `ensure`; what the server says about the stream and about the consumer."""
     created = await _api(bus, f"STREAM.CREATE.{STREAM}", STREAM_CONFIG)
     if created.get("error", {}).get("err_code") == _STREAM_NAME_IN_USE:  # with another configuration
         created = await _api(bus, f"STREAM.UPDATE.{STREAM}", STREAM_CONFIG)
     _check(created)
     consumer = {"stream_name": STREAM, "config": CONSUMER_CONFIG}
-    return _check(await _api(bus, f"CONSUMER.CREATE.{STREAM}.{CONSUMER}", consumer))
+    return created, _check(await _api(bus, f"CONSUMER.CREATE.{STREAM}.{CONSUMER}", consumer))
 
 
 class Inbox:
@@ -121,8 +131,14 @@ class Inbox:
         self._bus.link.on_disconnect.remove(self._disconnected)
         await self._unsubscribe()
 
-    async def begin(self) -> None:
+    async def begin(self, known: Position | None = None) -> Position:
         """Begin to follow the stream.
+
+        Args:
+            known: up to where it was read, if that is known.
+
+        Returns:
+            Behind which event it goes on.
 
         Raises:
             StreamLost: the bus or JetStream is away, or refuses.
@@ -131,7 +147,7 @@ class Inbox:
         self._arrived.clear()
         self._asked = 0
         self._lost = ""
-        consumer = await ensure(self._bus)
+        made, consumer = await _ensure(self._bus)
         self._subject = f"{subjects.inbox(self._bus.process)}.{CONSUMER}-{secrets.token_hex(8)}"
         try:
             self._subscription = await self._bus.link.subscribe(self._subject, self._receive)
@@ -142,6 +158,7 @@ class Inbox:
             await self._wait(ACK_SECONDS + GRACE_SECONDS)
         if self._lost:
             raise StreamLost(self._lost)
+        return gap.begin(known, made["created"], made["state"]["last_seq"], consumer["ack_floor"]["stream_seq"])
 
     async def next(self) -> list[Msg]:
         """The next events, at least one; waits for as long as it takes.
@@ -169,7 +186,7 @@ class Inbox:
         try:
             for msg in stored:
                 await self._bus.link.publish(msg.reply, _ACK)
-                self._last_done = max(self._last_done, _sequence(msg))
+                self._last_done = max(self._last_done, sequence(msg))
             for msg in refused:
                 await self._bus.link.publish(msg.reply, _TERM)
         except UbmcError as error:
@@ -220,7 +237,7 @@ class Inbox:
         self._changed.set()
 
 
-def _sequence(msg: Msg) -> int:
+def sequence(msg: Msg) -> int:
     """The stream sequence in `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`."""
     parts = msg.reply.split(".")
     return int(parts[-4])

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Container, Iterable
 
 from ubmc.kit.channel import Channel
+from ubmc.kit.log import descriptors
 
 log = logging.getLogger("ubmc.operator")
 
@@ -44,8 +45,7 @@ def fork_child(
         outlives: the child is told of our death by the end of its channel instead of being killed.
     """
     ours, theirs = Channel.pair()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     parent = os.getpid()
     try:
         pid = os.fork()
@@ -59,15 +59,38 @@ def fork_child(
     code = 1
     try:
         ours.close()
-        _become_child(name, parent, {0, 1, 2, theirs.fileno(), *keep}, outlives=outlives)
+        _become_child(name, parent, {0, 1, 2, theirs.fileno(), *descriptors(), *keep}, outlives=outlives)
         body(theirs)
         code = 0
     except BaseException:
         log.exception("a process failed by a bug", extra={"child": name})
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            _flush()
+        finally:
+            os._exit(code)
+
+
+def watchable(pid: int, channel: Channel) -> int:
+    """A descriptor that tells when the child ends; a child that cannot be watched is ended.
+
+    Raises:
+        OSError: there is no descriptor left.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)  # it is our child and not reaped, so the number is still its own
+        os.waitpid(pid, 0)
+        channel.close()
+        raise
+
+
+def _flush() -> None:
+    """Write out what is buffered, so that it is not written twice; nobody may be listening any more."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
 
 
 def _become_child(name: str, parent: int, keep: Container[int], *, outlives: bool) -> None:

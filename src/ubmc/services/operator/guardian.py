@@ -65,13 +65,18 @@ class Guardian:
         self._selector.close()
 
     def _end(self) -> None:
-        """Leave every line inactive; what fails gets a second more."""
+        """Leave every line inactive; what fails gets a second more.
+
+        An owner that has not ended yet could drive a line after we released it, so its end is waited for too.
+        """
         deadline = time.monotonic() + LAST_SECONDS
         for owner in self._owners:
             self._release(owner)
-        while any(owner.failing for owner in self._owners) and time.monotonic() < deadline:
+        log.warning("the guardian ends: every line is inactive")
+        while any(owner.failing or not owner.gone for owner in self._owners) and time.monotonic() < deadline:
             time.sleep(TICK_SECONDS)
             for owner in self._owners:
+                owner.gone = owner.gone or _has_ended(owner.channel)
                 self._release(owner)
         for owner in tuple(self._owners):
             self._forget(owner)
@@ -89,10 +94,10 @@ class Guardian:
                 owner.silent = False
                 owner.failing.clear()
             elif owner.lines and (not owner.silent or owner.failing):
-                if not owner.silent:
-                    owner.silent = True
+                said, owner.silent = owner.silent, True
+                self._release(owner)  # first the line, then the words
+                if not said:
                     self._say(owner, "is silent")
-                self._release(owner)
 
     def _hear_operator(self) -> None:
         try:
@@ -100,7 +105,6 @@ class Guardian:
         except BlockingIOError:
             return
         except EOFError:
-            log.warning("the operator is gone: every line goes inactive")
             self._ended = True
             return
         if message is None:
@@ -118,11 +122,11 @@ class Guardian:
         except BlockingIOError:
             return
         except EOFError:
-            if owner.lines:
-                self._say(owner, "is gone")
             self._selector.unregister(owner.channel)
             owner.gone = True
             self._release(owner)
+            if owner.lines:
+                self._say(owner, "is gone")
             if not owner.failing:
                 self._forget(owner)
             return
@@ -193,6 +197,18 @@ class Guardian:
         lines = [line.name for line in owner.lines]
         log.warning("%s %s: its lines go inactive", owner.name, what, extra={"lines": lines})
         self._control.send("released", owner=owner.name, what=what, lines=lines)
+
+
+def _has_ended(channel: Channel) -> bool:
+    try:
+        while True:
+            message = channel.receive()
+            for descriptor in message.descriptors if message is not None else ():
+                os.close(descriptor)
+    except BlockingIOError:
+        return False
+    except EOFError:
+        return True
 
 
 def run_guardian(control: Channel) -> None:

@@ -57,10 +57,11 @@ class GuardianLink:
         self._backoff.started(time.monotonic())
         try:
             pid, channel = fork.fork_child("guardian", run_guardian, self._keep, outlives=True)
+            pidfd = fork.watchable(pid, channel)
         except OSError as error:
             self._again(f"it cannot be started: {error}")
             return
-        process = self._process = _Process(pid, os.pidfd_open(pid), channel)
+        process = self._process = _Process(pid, pidfd, channel)
         self._beat = time.monotonic()
         self._loop.watch(process.channel, lambda: self._hear(process))
         self._loop.watch(process.pidfd, lambda: self._gone(process))

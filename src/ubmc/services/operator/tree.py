@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ubmc.services.operator.plan import ChildPlan, Plan
 
 log = logging.getLogger("ubmc.operator")
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # also when the terminal is gone: stop in order
 GRACE_SECONDS = 6.0  # for a child to stop by itself
 SETTLE_SECONDS = 0.005  # between looks whether the bus has taken a new key
 HEALTH_SECONDS = 0.02  # changes within this time are told together
@@ -75,7 +77,7 @@ class Tree:
         wake.setblocking(False)
         wake_writer.setblocking(False)
         previous = signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPS:
             signal.signal(number, lambda *_: None)
         self._loop.watch(wake, lambda: self._on_signal(wake))
         now = time.time()
@@ -102,7 +104,7 @@ class Tree:
     def _on_signal(self, wake: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
             numbers = wake.recv(64)
-            if signal.SIGINT in numbers or signal.SIGTERM in numbers:
+            if any(number in numbers for number in _STOPS):
                 self._stop(self._finish)
 
     def _introduce_all(self) -> None:
@@ -141,10 +143,11 @@ class Tree:
         self._bus_backoff.started(time.monotonic())
         try:
             pid = self._plan.bus.start()
-        except OSError as error:
+            self._bus_pidfd = os.pidfd_open(pid)
+        except (OSError, subprocess.SubprocessError) as error:
+            self._plan.bus.stop(GRACE_SECONDS)
             self._bus_again(f"it cannot be started: {error}")
             return
-        self._bus_pidfd = os.pidfd_open(pid)
         self._loop.watch(self._bus_pidfd, self._bus_ended)
         self._later(SETTLE_SECONDS, self._settle)
 
@@ -188,11 +191,12 @@ class Tree:
         running.backoff.started(time.monotonic())
         keep = self._plan.shared | (self._plan.private if running.plan.keeps_private else frozenset())
         try:
-            running.pid, running.channel = fork.fork_child(running.plan.name, running.plan.body, keep)
+            pid, channel = fork.fork_child(running.plan.name, running.plan.body, keep)
+            running.pidfd = fork.watchable(pid, channel)
         except OSError as error:
             self._again(running, f"the process {running.plan.name} cannot be started: {error}")
             return
-        running.pidfd = os.pidfd_open(running.pid)
+        running.pid, running.channel = pid, channel
         self._loop.watch(running.channel, lambda: self._hear(running))
         self._loop.watch(running.pidfd, lambda: self._child_ended(running))
         self._introduce(running)
@@ -253,7 +257,8 @@ class Tree:
             log.warning("all services are restarted, as was asked for")
             self._stop(self._start_again)
         elif message.kind == "say":
-            self._plan.said(str(fields["what"]), fields)
+            with contextlib.suppress(OSError):  # a terminal that is gone must not end the BMC
+                self._plan.said(str(fields["what"]), fields)
 
     def _admit(self, running: Running, bus_key: str, principal_key: str) -> None:
         running.waits_for_go = True
@@ -278,7 +283,8 @@ class Tree:
         if not self._announced and self._health.all_ready():
             self._announced = True
             self._notifier.ready()
-            self._plan.ready()
+            with contextlib.suppress(OSError):
+                self._plan.ready()
 
     def _send_health(self) -> None:
         self._health_due = False

@@ -47,7 +47,10 @@ class Wire:
         return self._power.boot_targets
 
     async def run(self) -> None:
-        """Watch until cancelled; then give the wires back."""
+        """Watch until cancelled; then give the wires back.
+
+        An error that is none of ours is logged and raised: without an end the level would stay as it was last seen.
+        """
         self._told(self.name, self._last, "")
         try:
             while True:
@@ -56,13 +59,16 @@ class Wire:
                     reason = "its watch ended"
                 except UbmcError as error:
                     reason = error.message
+                except Exception:
+                    # The lines cannot be opened again while the guardian holds them: the process has to end for that.
+                    log.exception("the wires of %s have failed", self.name)
+                    raise
                 if not self._failing:
                     log.warning("the wires of %s cannot be used: %s", self.name, reason)
                     self._failing = True
-                if self._open.is_set():
-                    self._open.clear()
-                    await self._power.close()
                 self._tell(Sight(Level.UNKNOWN))
+                if self._open.is_set():  # a driver that was opened comes back by itself; one that gave up cannot
+                    raise Unavailable(f"the wires of {self.name} have failed: {reason}")
                 await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._open.clear()
@@ -75,15 +81,22 @@ class Wire:
         if self._failing:
             log.info("the wires of %s can be used again", self.name)
             self._failing = False
-        mains = asyncio.create_task(self._follow_mains())
+        tasks = [asyncio.create_task(self._follow_sights()), asyncio.create_task(self._follow_mains())]
         try:
-            async for sight in self._power.watch():
-                with contextlib.suppress(UbmcError):
-                    self._mains = await self._power.mains_epoch() or ""
-                self._tell(sight)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            mains.cancel()
-            await asyncio.gather(mains, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    async def _follow_sights(self) -> None:
+        async for sight in self._power.watch():
+            with contextlib.suppress(UbmcError):
+                self._mains = await self._power.mains_epoch() or ""
+            self._tell(sight)
 
     async def _follow_mains(self) -> None:
         while True:

@@ -140,6 +140,11 @@ class Actor(Generic[P, R]):
         """Whether the phase waits for nothing."""
         return self.phase in self._table.stable
 
+    @property
+    def running(self) -> R | None:
+        """The request that is being carried out."""
+        return self._running.request if self._running is not None else None
+
     # --- requests -----------------------------------------------------------------------------------------------
 
     def request(self, request: R, cause: Cause) -> Task | None:

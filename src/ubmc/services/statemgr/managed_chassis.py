@@ -6,20 +6,24 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from ubmc.kit.errors import Refused
+from ubmc.kit.errors import Refused, UbmcError, Unavailable
 from ubmc.services.statemgr import restore
 from ubmc.services.statemgr.actor import Actor, Taken, Tell
 from ubmc.services.statemgr.chassis import CHASSIS, GUARDED, STATES, ChassisPhase, ChassisRequest
+from ubmc.services.statemgr.host import STATES as HOST_STATES
 from ubmc.services.statemgr.host import HostPhase, HostRequest
 from ubmc.services.statemgr.managed_host import ManagedHost
 from ubmc.services.statemgr.options import ChassisPlan, Options
 from ubmc.services.statemgr.table import LEVEL_FACTS, Effect, Verdict
 from ubmc.v1alpha1.chassis_pb import Chassis, ChassisIdentifyChange, ChassisState, ChassisStateChange
-from ubmc.v1alpha1.host_pb import Cause
+from ubmc.v1alpha1.host_pb import Cause, HostState
 from ubmc.v1alpha1.internal_pb import PowerLevel, WatchPowerResponse
 from ubmc.v1alpha1.task_pb import Task
 
 log = logging.getLogger("ubmc.statemgr")
+
+_COMING_UP = frozenset({HostState.ON, HostState.POWERING_ON, HostState.RESTARTING})
+"""Of a host that is on, or will be without another word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class ManagedChassis:
         self.identify = identify
         self.wired = plan.wired
         self.hosts = tuple(hosts)
+        self._to_power_on = self.hosts
         self._ports = ports
         drive = self._drive_supply if plan.wired else self._drive_hosts
         self._actor = Actor(plan.name, CHASSIS, options.patience, drive=drive, tell=ports.tell, taken=self._follow_step)
@@ -137,6 +142,10 @@ class ManagedChassis:
     # --- steps --------------------------------------------------------------------------------------------------
 
     def _follow_step(self, taken: Taken[ChassisPhase, ChassisRequest]) -> None:
+        if taken.after is ChassisPhase.CYCLING_DOWN:
+            self._to_power_on = tuple(host for host in self.hosts if _is_on(host))
+        elif taken.after is ChassisPhase.POWERING_ON:
+            self._to_power_on = self.hosts
         before, after = STATES[taken.before], STATES[taken.after]
         if before is not after:
             self._since = self._actor.since
@@ -150,10 +159,28 @@ class ManagedChassis:
         await self._ports.drive(self.name, effect is Effect.DRIVE_ON, seconds)
 
     async def _drive_hosts(self, effect: Effect, cause: Cause, _seconds: float) -> None:
-        request = HostRequest.ON if effect is Effect.DRIVE_ON else HostRequest.FORCE_OFF
-        for host in self.hosts:
-            host.request(request, cause)
+        """Have every host do it that has not done it yet; one that cannot does not keep the others from it."""
+        if effect is Effect.DRIVE_ON:
+            request, hosts = HostRequest.ON, [host for host in self._to_power_on if not _comes_up(host)]
+        else:
+            request, hosts = HostRequest.FORCE_OFF, [host for host in self.hosts if host.phase is not HostPhase.OFF]
+        failures = []
+        for host in hosts:
+            try:
+                host.request(request, cause)
+            except UbmcError as error:
+                failures.append(error.message)
+        if failures:
+            raise Unavailable("; ".join(failures))
 
     async def close(self) -> None:
         """Stop everything of ours; the hardware is left as it is."""
         await self._actor.close()
+
+
+def _is_on(host: ManagedHost) -> bool:
+    return host.level is PowerLevel.ON or _comes_up(host)
+
+
+def _comes_up(host: ManagedHost) -> bool:
+    return HOST_STATES[host.phase] in _COMING_UP

@@ -28,6 +28,7 @@ from ubmc.services.statemgr.host import (
     HostPhase,
     HostRequest,
 )
+from ubmc.services.statemgr.interruption import Interruption, advice
 from ubmc.services.statemgr.news import NEWS
 from ubmc.services.statemgr.options import HostPlan, Options
 from ubmc.services.statemgr.restore import Mains
@@ -94,6 +95,7 @@ class ManagedHost:
             plan.name, HOST, options.patience, drive=self._drive, tell=ports.tell, taken=self._follow_step
         )
         self._since = self._actor.since
+        self._interruption = Interruption(memory.pending, options.patience["soft_off"], self._tell_interruption)
         if memory.settings.watchdog_running:
             self._watchdog.start(memory.settings.watchdog_seconds)
 
@@ -159,7 +161,9 @@ class ManagedHost:
         task = self._actor.request(request, cause)
         if request in UPWARDS | DOWNWARDS:
             self._restoring.stop()
+            self._interruption.end()
             self._remember(desired=request in UPWARDS)
+            self._remember_pending()
         return task
 
     def _can(self, request: HostRequest) -> bool:
@@ -211,6 +215,9 @@ class ManagedHost:
         if self._mains is Mains.BACK and await self._kept_on_disk():
             self._restoring.start(self._options.restore_seconds)
         self.restore_if_due()
+        if self._actor.stable:
+            self._interruption.see(self.level)
+            self._remember_pending()
 
     def lose_sight(self) -> None:
         """Nobody sees the wires any more."""
@@ -273,6 +280,7 @@ class ManagedHost:
 
     def _restored(self, how: str, severity: Severity = Severity.UNSPECIFIED) -> None:
         self._restoring.stop()
+        self._interruption.end()
         policy = self._policy.name.lower().replace("_", "-")
         what = f"mains came back and the policy is {policy}: {how}"
         self.tell_news(HostNewsKind.POWER_RESTORED, what, Cause(kind="restore-policy"), severity)
@@ -300,10 +308,21 @@ class ManagedHost:
         self._count_power_on()
         if self.level is PowerLevel.OFF:
             self._stop_watchdog()
-        if self._actor.stable:
+        self._remember_pending()
+        if self._actor.stable and self._interruption.pending is None:
             desired = restore.believe(self.memory.desired, self.level, self._mains, restoring=self._restoring.running)
             self._remember(desired=desired)
         self._ports.changed(self.name)
+
+    def _remember_pending(self) -> None:
+        reboot = HostRequest.REBOOT if self._actor.running is HostRequest.REBOOT else self._interruption.pending
+        if reboot is not self.memory.pending:
+            self.memory = replace(self.memory, pending=reboot)
+            self._ports.changed(self.name)
+
+    def _tell_interruption(self, seconds: float) -> None:
+        self._tell_failure(HostRequest.REBOOT, seconds, advice(self.phase.value, self.level), hardware())
+        self._settle()
 
     def _stop_watchdog(self) -> None:
         self._watchdog.stop()
@@ -394,6 +413,7 @@ class ManagedHost:
         """Stop everything of ours; the hardware is left as it is."""
         self._watchdog.stop()
         self._restoring.stop()
+        self._interruption.stop()
         await self._actor.close()
         self.count_now()
         self._on_since = None

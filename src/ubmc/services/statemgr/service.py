@@ -14,7 +14,7 @@ from typing import TypeVar
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Busy, Invalid, UbmcError
 from ubmc.kit.feed import Feed
-from ubmc.kit.service import Service, rpc, stream
+from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.statemgr.actor import hardware
 from ubmc.services.statemgr.chassis import REQUESTS as CHASSIS_REQUESTS
 from ubmc.services.statemgr.controller import Controller
@@ -146,9 +146,9 @@ class StateManager(Service):
             grace_seconds=self._options.grace_seconds,
         )
         async with asyncio.TaskGroup() as group:
-            group.create_task(follower.run())
-            group.create_task(self._publish_forever())
-            group.create_task(self._count_forever())
+            group.create_task(lasting(follower.run()))
+            group.create_task(lasting(self._publish_forever()))
+            group.create_task(lasting(self._count_forever()))
 
     async def teardown(self) -> None:
         """Let go of everything; the hardware stays as it is."""

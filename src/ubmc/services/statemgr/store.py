@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass, field
 
 from ubmc.kit.database import Database
+from ubmc.services.statemgr.host import HostRequest
 from ubmc.services.statemgr.settings import Settings
 from ubmc.v1alpha1.host_pb import BootOverrideMode, BootTarget, RestorePolicy, WatchdogAction
 
@@ -27,6 +28,7 @@ MIGRATIONS = (
     CREATE TABLE statemgr_chassis (name TEXT PRIMARY KEY, identify INTEGER NOT NULL) STRICT;
     CREATE TABLE statemgr_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT
     """,
+    "ALTER TABLE statemgr_hosts ADD COLUMN pending TEXT NOT NULL DEFAULT ''",
 )
 _FINGERPRINT = "board_fingerprint"
 
@@ -40,6 +42,8 @@ class HostMemory:
     mains_epoch: str = ""
     power_on_seconds: float = 0.0
     settings: Settings = field(default_factory=Settings)
+    pending: HostRequest | None = None
+    """A reboot that is under way: a restart of ours must not lose its second half without a word."""
 
 
 class Store:
@@ -58,12 +62,12 @@ class Store:
         def read(connection: sqlite3.Connection) -> HostMemory:
             row = connection.execute(
                 "SELECT desired, mains_epoch, power_on_seconds, restore_policy, boot_mode, boot_target,"
-                " watchdog_running, watchdog_seconds, watchdog_action FROM statemgr_hosts WHERE name = ?",
+                " watchdog_running, watchdog_seconds, watchdog_action, pending FROM statemgr_hosts WHERE name = ?",
                 (name,),
             ).fetchone()
             if row is None:
                 return HostMemory()
-            desired, epoch, seconds, policy, mode, target, running, timeout, action = row
+            desired, epoch, seconds, policy, mode, target, running, timeout, action, pending = row
             return HostMemory(
                 None if desired is None else bool(desired),
                 epoch,
@@ -76,6 +80,7 @@ class Store:
                     timeout,
                     WatchdogAction(action),
                 ),
+                HostRequest(pending) if pending else None,
             )
 
         return await self._database.run(read)
@@ -94,10 +99,11 @@ class Store:
             settings.watchdog_running,
             settings.watchdog_seconds,
             settings.watchdog_action,
+            memory.pending.value if memory.pending is not None else "",
         )
         await self._database.run(
             lambda connection: connection.execute(
-                "INSERT OR REPLACE INTO statemgr_hosts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
+                "INSERT OR REPLACE INTO statemgr_hosts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
             ).close()
         )
 
@@ -131,7 +137,9 @@ class Store:
             connection.execute("INSERT OR REPLACE INTO statemgr_meta VALUES (?, ?)", (_FINGERPRINT, fingerprint))
             if row is None:
                 return False
-            connection.execute("UPDATE statemgr_hosts SET desired = NULL, mains_epoch = '', watchdog_running = 0")
+            connection.execute(
+                "UPDATE statemgr_hosts SET desired = NULL, mains_epoch = '', watchdog_running = 0, pending = ''"
+            )
             return True
 
         return await self._database.run(swap)

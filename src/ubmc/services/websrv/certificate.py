@@ -26,7 +26,7 @@ def ensure_certificate(folder: Path) -> tuple[Path, Path]:
     if not (certificate.exists() and key.exists()):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # In a process of its own: what it imports (5 MiB) is needed only now.
-        command = [sys.executable, "-m", "ubmc.services.websrv.selfsigned", socket.gethostname()]
+        command = [sys.executable, "-P", "-m", "ubmc.services.websrv.selfsigned", socket.gethostname()]
         try:
             made = subprocess.run(command, capture_output=True, timeout=MAKE_SECONDS, check=True).stdout
         except subprocess.SubprocessError as error:

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+import orjson
 from connectrpc.code import Code
+from connectrpc.codec import proto_binary_codec, proto_json_codec
 from connectrpc.errors import ConnectError
 from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 from connectrpc.request import RequestContext
@@ -67,6 +69,30 @@ class _Admission:
         """Nothing to do."""
 
 
+class _Json:
+    """The JSON form, read with care.
+
+    The library's reader recurses in C without a bound, so that 20 KB of brackets end the process; and it drops fields
+    that it does not know, where a typing error should be told.
+    """
+
+    def __init__(self) -> None:
+        self._codec = proto_json_codec(ignore_unknown_fields=False)
+
+    def name(self) -> str:
+        """Of the format, as in content types."""
+        return self._codec.name()
+
+    def encode(self, message: Message[Any]) -> bytes:
+        """Write a message."""
+        return self._codec.encode(message)
+
+    def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
+        """Read a message. Raises `ValueError` when it cannot be one, also because it is nested more than 1024 deep."""
+        orjson.loads(data)
+        return self._codec.decode(data, message_class)
+
+
 class _Application(ConnectASGIApplication[None]):
     """All services in one application."""
 
@@ -88,6 +114,7 @@ class Connect:
             endpoints=lambda _service: endpoints,
             interceptors=(_Admission(forwarder),),
             read_max_bytes=BODY,
+            codecs=(proto_binary_codec(), _Json()),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,6 +172,9 @@ class Connect:
                 yield item
         except UbmcError as error:
             raise to_connect(error) from None
+        except Exception as error:
+            log.exception("a bug: a stream failed", extra={"trace_id": admitted.trace.trace_id})
+            raise to_connect(Internal("something went wrong; the log has it under the trace id")) from error
         finally:
             await items.aclose()
 

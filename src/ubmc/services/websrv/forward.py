@@ -132,11 +132,8 @@ class Forwarder:
     async def recheck_streams(self) -> None:
         """End the streams of sessions that ended without our hearing of it; also keeps used sessions from idling."""
         for session, call in self._bus.stream_sessions().items():
-            identity = self.identities.by_session(session)
             try:
-                if identity is not None:
-                    self.identities.forget(identity)
-                    await self.identities.identify(identity.token, call.source)
+                await self.identities.renew(session, call.source)
             except Unauthenticated as error:
                 self._bus.end_streams(session, error)
             except UbmcError:

@@ -84,9 +84,22 @@ class Identities:
             if identity.principal.session == session:
                 del self._known[key]
 
-    def by_session(self, session: str) -> Identity | None:
-        """Whoever was identified by this session lately."""
-        return next((each for each in self._known.values() if each.principal.session == session), None)
+    async def renew(self, session: str, source: str) -> None:
+        """Ask anew about a session that is in use.
+
+        Raises:
+            Unauthenticated: it has ended, or is not known here any more.
+            Unavailable: usermgr is away; what was known stays.
+        """
+        known = next(((key, each) for key, each in self._known.items() if each.principal.session == session), None)
+        if known is None:
+            raise Unauthenticated("the session is not known any more; connect again")
+        key, identity = known
+        try:
+            await self._ask(identity.token, key, source)
+        except Unauthenticated:
+            self._known.pop(key, None)
+            raise
 
     def forget(self, identity: Identity) -> None:
         """Forget one, so that it is asked anew."""
