@@ -361,6 +361,23 @@ async def test_a_service_that_begins_while_the_bus_is_away_answers_when_it_is_ba
         assert answer.host is not None
 
 
+async def test_a_service_that_ends_answers_what_has_been_sent_to_it() -> None:
+    specs = (ProcessSpec("managers", (Hosts,)), ProcessSpec("websrv", (), door=True))
+    async with BusWorld(*specs) as made:
+        hosts = Hosts()
+        managers, door = await made.place("managers", hosts), await made.place("websrv")
+        outcomes = set()
+        for count in range(60):
+            request = GetHostRequest(name="x")
+            asked = [door.forward(HostService.GetHost, request, made.call(seconds=2)) for _ in range(10)]
+            asking = asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.sleep(0.0005 * (count % 8))
+            await managers.answerer.withdraw(hosts)
+            outcomes |= {type(each) for each in await asking}
+            await managers.answerer.serve(hosts)
+        assert outcomes == {GetHostResponse, Unavailable}
+
+
 async def test_closing_before_there_was_ever_a_server() -> None:
     link = Link("a", BusKey(), Metrics())
     connecting = asyncio.create_task(link.connect(Endpoint(1, os.getuid())))

@@ -243,7 +243,11 @@ def test_a_user_is_made(run: Run) -> None:
 
 
 def program(*args: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "ubmc", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def heed() -> None:  # whoever runs the tests in the background has it ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    command = [sys.executable, "-m", "ubmc", *args]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed)  # noqa: PLW1509
 
 
 def test_ctrl_c_is_130_and_silent(run: Run, bmc: Bmc) -> None:

@@ -92,8 +92,8 @@ class Answerer:
 
     async def withdraw(self, service: object) -> None:
         """Stop answering for a service; who reads its streams is told, instead of seeing its last words for ever."""
-        for subscription in self._serving.pop(service, ()):
-            await self._bus.link.unsubscribe(subscription)
+        ending = self._serving.pop(service, ())
+        await asyncio.gather(*(self._bus.link.unsubscribe(subscription) for subscription in ending))
         ended = calls.encode_error(Unavailable("the service has ended; it may come back"))
         for writer, answering in tuple(self._writers.values()):
             if answering is service:

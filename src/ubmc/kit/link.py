@@ -31,6 +31,7 @@ RECONNECT_SECONDS = 0.05
 QUIET_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
 FLUSH_SECONDS = 2.0
+DRAIN_SECONDS = 1.0
 PENDING_MESSAGES = 256
 PENDING_BYTES = 1024 * 1024
 MAX_PAYLOAD = 256 * 1024
@@ -262,12 +263,13 @@ class Link:
             raise Unavailable("the bus is away") from error
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription."""
+        """End a subscription; what the server has sent until it hears of that still reaches the callback."""
         with contextlib.suppress(ValueError):
             self._subscriptions.remove(subscription)
-        if subscription.live is not None and subscription.client is self._client:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await subscription.live.unsubscribe()
+        if subscription.live is not None and subscription.client is self._client and self.connected.is_set():
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await subscription.live.drain()  # type: ignore[no-untyped-call]
 
     def _disconnected(self, client: Client) -> None:
         if client is not self._client:

@@ -112,9 +112,12 @@ class NatsServer:
         return True
 
     def listening(self) -> bool:
-        """Whether somebody listens on the port (proc(5), net/tcp)."""
+        """Whether a process of our user listens on the port; a stranger's does not count (proc(5), net/tcp)."""
         wanted = f"0100007F:{self.port:04X} 00000000:0000 0A"
-        return wanted in Path("/proc/net/tcp").read_text()
+        for line in Path("/proc/net/tcp").read_text().splitlines():
+            if wanted in line:
+                return int(line.split()[7]) == os.getuid()
+        return False
 
     def start(self) -> int:
         """Start the server and return its process id."""

@@ -17,6 +17,7 @@ class Notifier:
     def _send(self, text: str) -> None:
         if self._address:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+                end.setblocking(False)  # whoever does not listen must not hold up the operator
                 end.sendto(text.encode(), self._address)
 
     def ready(self) -> None:
