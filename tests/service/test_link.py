@@ -375,7 +375,8 @@ async def test_a_service_that_ends_answers_what_has_been_sent_to_it() -> None:
             await managers.answerer.withdraw(hosts)
             outcomes |= {type(each) for each in await asking}
             await managers.answerer.serve(hosts)
-        assert outcomes == {GetHostResponse, Unavailable}
+        assert GetHostResponse in outcomes
+        assert outcomes <= {GetHostResponse, Unavailable}, "none waits for its deadline in vain"
 
 
 async def test_closing_before_there_was_ever_a_server() -> None:
