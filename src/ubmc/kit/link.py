@@ -28,6 +28,7 @@ from ubmc.kit.metrics import Metrics
 log = logging.getLogger("ubmc.bus")
 
 RECONNECT_SECONDS = 0.05
+FLUSHER_TURNS = 3  # of the event loop, until what was queued is written
 QUIET_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
 FLUSH_SECONDS = 2.0
@@ -269,6 +270,10 @@ class Link:
         if subscription.live is not None and subscription.client is self._client and self.connected.is_set():
             with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
+                    # The library's drain asks "have you sent all?" before its flusher task has said "send no more".
+                    await self._client._send_unsubscribe(subscription.live._id)  # noqa: SLF001
+                    for _ in range(FLUSHER_TURNS):
+                        await asyncio.sleep(0)
                     await subscription.live.drain()  # type: ignore[no-untyped-call]
 
     def _disconnected(self, client: Client) -> None:
