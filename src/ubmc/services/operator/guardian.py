@@ -72,7 +72,7 @@ class Guardian:
         deadline = time.monotonic() + LAST_SECONDS
         for owner in self._owners:
             self._release(owner)
-        log.warning("the guardian ends: every line is inactive")
+        log.debug("the guardian ends: every line is inactive")
         while any(owner.failing or not owner.gone for owner in self._owners) and time.monotonic() < deadline:
             time.sleep(TICK_SECONDS)
             for owner in self._owners:
