@@ -13,10 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.harness.program import ADMIN_PASSWORD, Program, until
+from tests.harness.program import ADMIN_PASSWORD, KILLS_PEERS, Program, until
 from tests.harness.truth import Plant
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, KILLS_PEERS]
 
 HOST = "/api/v1alpha1/hosts/host.0"
 

@@ -18,10 +18,10 @@ from typing import Self
 
 import httpx
 import pytest
-from tests.harness.program import Program, until
+from tests.harness.program import KILLS_PEERS, Program, until
 from tests.harness.truth import Plant, SecondQmp
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, KILLS_PEERS]
 
 FEW = int(os.environ.get("UBMC_KILLS", "50"))
 MANY = 1000

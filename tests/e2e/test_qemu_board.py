@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness.program import Program, until
+from tests.harness.program import KILLS_PEERS, Program, until
 from tests.harness.qemu_board import qemu_board
 from tests.harness.truth import SecondQmp
 
 from ubmc.hw.qemu.machine import Layout
 from ubmc.hw.qemu.process import find
 
-pytestmark = [pytest.mark.e2e, pytest.mark.qemu]
+pytestmark = [pytest.mark.e2e, pytest.mark.qemu, KILLS_PEERS]
 
 
 @pytest.fixture
