@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import event_pb
-from .event_pb import GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse
+from .event_pb import ClearEventsRequest, ClearEventsResponse, GetEventLogRequest, GetEventLogResponse, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
@@ -50,6 +50,19 @@ class EventService(Protocol):
         """
         Tells every event from now on. With the cursor of the last one received it begins behind that one, so that nothing is
         missed; with a cursor of another log (the log was rebuilt) it begins at the oldest event there is.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_event_log(self, request: GetEventLogRequest, ctx: RequestContext[GetEventLogRequest, GetEventLogResponse], /) -> GetEventLogResponse:
+        """
+        Reads how full the log is, and how many events went because it was full.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def clear_events(self, request: ClearEventsRequest, ctx: RequestContext[ClearEventsRequest, ClearEventsResponse], /) -> ClearEventsResponse:
+        """
+        Takes all events out of the log, but for those that came after `up_to_id`. That it was cleared, and by whom, is the
+        first event afterwards. Ids go on rising.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -103,6 +116,28 @@ class EventServiceASGIApplication(ConnectASGIApplication[EventService]):
                         stream_type=StreamType.SERVER_STREAM,
                     ),
                     function=svc.watch_events,
+                ),
+                "/ubmc.v1alpha1.EventService/GetEventLog": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetEventLog",
+                        service_name="ubmc.v1alpha1.EventService",
+                        input=GetEventLogRequest,
+                        output=GetEventLogResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_event_log,
+                ),
+                "/ubmc.v1alpha1.EventService/ClearEvents": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ClearEvents",
+                        service_name="ubmc.v1alpha1.EventService",
+                        input=ClearEventsRequest,
+                        output=ClearEventsResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.clear_events,
                 ),
             },
             interceptors=interceptors,
@@ -191,6 +226,55 @@ class EventServiceClient(ConnectClient):
                 output=WatchEventsResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.SERVER_STREAM,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def get_event_log(
+        self,
+        request: GetEventLogRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetEventLogResponse:
+        """
+        Reads how full the log is, and how many events went because it was full.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetEventLog",
+                service_name="ubmc.v1alpha1.EventService",
+                input=GetEventLogRequest,
+                output=GetEventLogResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def clear_events(
+        self,
+        request: ClearEventsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ClearEventsResponse:
+        """
+        Takes all events out of the log, but for those that came after `up_to_id`. That it was cleared, and by whom, is the
+        first event afterwards. Ids go on rising.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ClearEvents",
+                service_name="ubmc.v1alpha1.EventService",
+                input=ClearEventsRequest,
+                output=ClearEventsResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
             ),
             headers=headers,
             timeout_ms=timeout_ms,

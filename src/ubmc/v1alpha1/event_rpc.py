@@ -13,7 +13,7 @@ from typing import Final
 
 from ubmc.rpc import ServerStream, Unary
 
-from .event_pb import GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse
+from .event_pb import ClearEventsRequest, ClearEventsResponse, GetEventLogRequest, GetEventLogResponse, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse
 
 
 class EventService:
@@ -28,4 +28,12 @@ class EventService:
     WatchEvents: Final = ServerStream("ubmc.v1alpha1.EventService", "WatchEvents", WatchEventsRequest, WatchEventsResponse)
     """Tells every event from now on. With the cursor of the last one received it begins behind that one, so that nothing is
     missed; with a cursor of another log (the log was rebuilt) it begins at the oldest event there is.
+    """
+
+    GetEventLog: Final = Unary("ubmc.v1alpha1.EventService", "GetEventLog", GetEventLogRequest, GetEventLogResponse)
+    """Reads how full the log is, and how many events went because it was full."""
+
+    ClearEvents: Final = Unary("ubmc.v1alpha1.EventService", "ClearEvents", ClearEventsRequest, ClearEventsResponse)
+    """Takes all events out of the log, but for those that came after `up_to_id`. That it was cleared, and by whom, is the
+    first event afterwards. Ids go on rising.
     """

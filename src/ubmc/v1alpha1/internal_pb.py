@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .host_pb import BootTarget, HostNewsKind
 
 
-_DriveHostRequestFields: TypeAlias = Literal["name", "action", "boot_target"]
+_DriveHostRequestFields: TypeAlias = Literal["name", "action", "boot_target", "asked"]
 
 class DriveHostRequest(Message[_DriveHostRequestFields]):
     """
@@ -51,9 +51,15 @@ class DriveHostRequest(Message[_DriveHostRequestFields]):
             ```proto
             ubmc.v1alpha1.BootTarget boot_target = 3;
             ```
+        asked:
+            Somebody asked for it, not a policy: only so is a host powered on that was tripped.
+
+            ```proto
+            bool asked = 4;
+            ```
     """
 
-    __slots__ = ("name", "action", "boot_target")
+    __slots__ = ("name", "action", "boot_target", "asked")
 
     if TYPE_CHECKING:
 
@@ -63,12 +69,14 @@ class DriveHostRequest(Message[_DriveHostRequestFields]):
             name: str = "",
             action: WireAction | None = None,
             boot_target: BootTarget | None = None,
+            asked: bool = False,
         ) -> None:
             pass
 
         name: str
         action: WireAction
         boot_target: BootTarget
+        asked: bool
 
 _DriveHostResponseFields: TypeAlias = NoReturn
 
@@ -170,7 +178,7 @@ class WatchPowerRequest(Message[_WatchPowerRequestFields]):
         ) -> None:
             pass
 
-_WatchPowerResponseFields: TypeAlias = Literal["name", "level", "news", "identify_pressed", "mains_epoch", "actions", "boot_targets"]
+_WatchPowerResponseFields: TypeAlias = Literal["name", "level", "news", "identify_pressed", "mains_epoch", "actions", "boot_targets", "tripped", "too_hot"]
 
 class WatchPowerResponse(Message[_WatchPowerResponseFields]):
     """
@@ -223,9 +231,21 @@ class WatchPowerResponse(Message[_WatchPowerResponseFields]):
             ```proto
             repeated ubmc.v1alpha1.BootTarget boot_targets = 7 [packed = true];
             ```
+        tripped:
+            Why the host is latched off by the thermal trip; empty when it is not.
+
+            ```proto
+            string tripped = 8;
+            ```
+        too_hot:
+            Tripped, and still too hot to be powered on.
+
+            ```proto
+            bool too_hot = 9;
+            ```
     """
 
-    __slots__ = ("name", "level", "news", "identify_pressed", "mains_epoch", "actions", "boot_targets")
+    __slots__ = ("name", "level", "news", "identify_pressed", "mains_epoch", "actions", "boot_targets", "tripped", "too_hot")
 
     if TYPE_CHECKING:
 
@@ -239,6 +259,8 @@ class WatchPowerResponse(Message[_WatchPowerResponseFields]):
             mains_epoch: str = "",
             actions: list[WireAction] | None = None,
             boot_targets: list[BootTarget] | None = None,
+            tripped: str = "",
+            too_hot: bool = False,
         ) -> None:
             pass
 
@@ -249,6 +271,8 @@ class WatchPowerResponse(Message[_WatchPowerResponseFields]):
         mains_epoch: str
         actions: list[WireAction]
         boot_targets: list[BootTarget]
+        tripped: str
+        too_hot: bool
 
 _RestartServicesRequestFields: TypeAlias = NoReturn
 
@@ -446,7 +470,7 @@ class WireAction(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x1cubmc/v1alpha1/internal.proto\x12\rubmc.v1alpha1\x1a\x1aubmc/v1alpha1/access.proto\x1a\x18ubmc/v1alpha1/host.proto"\x95\x01\n\x10DriveHostRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x121\n\x06action\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.WireActionR\x06action\x12:\n\x0bboot_target\x18\x03 \x01(\x0e2\x19.ubmc.v1alpha1.BootTargetR\nbootTarget"\x13\n\x11DriveHostResponse"9\n\x13DriveChassisRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n\x02on\x18\x02 \x01(\x08R\x02on"\x16\n\x14DriveChassisResponse"\x13\n\x11WatchPowerRequest"\xc9\x02\n\x12WatchPowerResponse\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x05level\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.PowerLevelR\x05level\x12/\n\x04news\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.HostNewsKindR\x04news\x12)\n\x10identify_pressed\x18\x04 \x01(\x08R\x0fidentifyPressed\x12\x1f\n\x0bmains_epoch\x18\x05 \x01(\tR\nmainsEpoch\x123\n\x07actions\x18\x06 \x03(\x0e2\x19.ubmc.v1alpha1.WireActionR\x07actions\x12<\n\x0cboot_targets\x18\x07 \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\x0bbootTargets"\x18\n\x16RestartServicesRequest"\x19\n\x17RestartServicesResponse"\x1a\n\x18GetProcessMetricsRequest"I\n\x19GetProcessMetricsResponse\x12\x18\n\x07process\x18\x01 \x01(\tR\x07process\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text*k\n\nPowerLevel\x12\x1b\n\x17POWER_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0ePOWER_LEVEL_ON\x10\x01\x12\x13\n\x0fPOWER_LEVEL_OFF\x10\x02\x12\x17\n\x13POWER_LEVEL_UNKNOWN\x10\x03*\x9e\x01\n\nWireAction\x12\x1b\n\x17WIRE_ACTION_UNSPECIFIED\x10\x00\x12\x12\n\x0eWIRE_ACTION_ON\x10\x01\x12\x18\n\x14WIRE_ACTION_SOFT_OFF\x10\x02\x12\x19\n\x15WIRE_ACTION_FORCE_OFF\x10\x03\x12\x15\n\x11WIRE_ACTION_RESET\x10\x04\x12\x13\n\x0fWIRE_ACTION_NMI\x10\x052\xc2\x02\n\x0cPowerService\x12`\n\tDriveHost\x12\x1f.ubmc.v1alpha1.DriveHostRequest\x1a .ubmc.v1alpha1.DriveHostResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr\x12i\n\x0cDriveChassis\x12".ubmc.v1alpha1.DriveChassisRequest\x1a#.ubmc.v1alpha1.DriveChassisResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr\x12e\n\nWatchPower\x12 .ubmc.v1alpha1.WatchPowerRequest\x1a!.ubmc.v1alpha1.WatchPowerResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr0\x012\x85\x01\n\x0fOperatorService\x12r\n\x0fRestartServices\x12%.ubmc.v1alpha1.RestartServicesRequest\x1a&.ubmc.v1alpha1.RestartServicesResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr2\x8b\x01\n\x0eProcessService\x12y\n\x11GetProcessMetrics\x12\'.ubmc.v1alpha1.GetProcessMetricsRequest\x1a(.ubmc.v1alpha1.GetProcessMetricsResponse"\x11\x8a\xb5\x18\r\x1a\x0b\n\ttelemetryb\x06proto3',
+    b'\n\x1cubmc/v1alpha1/internal.proto\x12\rubmc.v1alpha1\x1a\x1aubmc/v1alpha1/access.proto\x1a\x18ubmc/v1alpha1/host.proto"\xab\x01\n\x10DriveHostRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x121\n\x06action\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.WireActionR\x06action\x12:\n\x0bboot_target\x18\x03 \x01(\x0e2\x19.ubmc.v1alpha1.BootTargetR\nbootTarget\x12\x14\n\x05asked\x18\x04 \x01(\x08R\x05asked"\x13\n\x11DriveHostResponse"9\n\x13DriveChassisRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n\x02on\x18\x02 \x01(\x08R\x02on"\x16\n\x14DriveChassisResponse"\x13\n\x11WatchPowerRequest"\xfc\x02\n\x12WatchPowerResponse\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x05level\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.PowerLevelR\x05level\x12/\n\x04news\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.HostNewsKindR\x04news\x12)\n\x10identify_pressed\x18\x04 \x01(\x08R\x0fidentifyPressed\x12\x1f\n\x0bmains_epoch\x18\x05 \x01(\tR\nmainsEpoch\x123\n\x07actions\x18\x06 \x03(\x0e2\x19.ubmc.v1alpha1.WireActionR\x07actions\x12<\n\x0cboot_targets\x18\x07 \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\x0bbootTargets\x12\x18\n\x07tripped\x18\x08 \x01(\tR\x07tripped\x12\x17\n\x07too_hot\x18\t \x01(\x08R\x06tooHot"\x18\n\x16RestartServicesRequest"\x19\n\x17RestartServicesResponse"\x1a\n\x18GetProcessMetricsRequest"I\n\x19GetProcessMetricsResponse\x12\x18\n\x07process\x18\x01 \x01(\tR\x07process\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text*k\n\nPowerLevel\x12\x1b\n\x17POWER_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0ePOWER_LEVEL_ON\x10\x01\x12\x13\n\x0fPOWER_LEVEL_OFF\x10\x02\x12\x17\n\x13POWER_LEVEL_UNKNOWN\x10\x03*\x9e\x01\n\nWireAction\x12\x1b\n\x17WIRE_ACTION_UNSPECIFIED\x10\x00\x12\x12\n\x0eWIRE_ACTION_ON\x10\x01\x12\x18\n\x14WIRE_ACTION_SOFT_OFF\x10\x02\x12\x19\n\x15WIRE_ACTION_FORCE_OFF\x10\x03\x12\x15\n\x11WIRE_ACTION_RESET\x10\x04\x12\x13\n\x0fWIRE_ACTION_NMI\x10\x052\xc2\x02\n\x0cPowerService\x12`\n\tDriveHost\x12\x1f.ubmc.v1alpha1.DriveHostRequest\x1a .ubmc.v1alpha1.DriveHostResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr\x12i\n\x0cDriveChassis\x12".ubmc.v1alpha1.DriveChassisRequest\x1a#.ubmc.v1alpha1.DriveChassisResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr\x12e\n\nWatchPower\x12 .ubmc.v1alpha1.WatchPowerRequest\x1a!.ubmc.v1alpha1.WatchPowerResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr0\x012\x85\x01\n\x0fOperatorService\x12r\n\x0fRestartServices\x12%.ubmc.v1alpha1.RestartServicesRequest\x1a&.ubmc.v1alpha1.RestartServicesResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr2\x8b\x01\n\x0eProcessService\x12y\n\x11GetProcessMetrics\x12\'.ubmc.v1alpha1.GetProcessMetricsRequest\x1a(.ubmc.v1alpha1.GetProcessMetricsResponse"\x11\x8a\xb5\x18\r\x1a\x0b\n\ttelemetryb\x06proto3',
     [
         access_pb.desc(),
         host_pb.desc(),

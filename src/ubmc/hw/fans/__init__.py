@@ -1,0 +1,1 @@
+"""Fans and pumps: the port and the drivers."""

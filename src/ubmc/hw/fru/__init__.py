@@ -1,0 +1,1 @@
+"""FRU storage: the port and the drivers."""

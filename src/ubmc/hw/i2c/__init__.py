@@ -1,0 +1,1 @@
+"""I2C buses and their devices."""

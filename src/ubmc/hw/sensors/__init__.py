@@ -1,0 +1,1 @@
+"""Sensors: the port and the drivers."""
