@@ -1,7 +1,7 @@
 """The port for cooling devices: what takes a duty in percent (PWM fans, pumps, fans with a speed controller).
 
-Somebody must be able to make a fan safe when the process of its driver is dead or hangs. So each gives a `Recipe`:
-plain data, no open handle (hwmon numbers change and handles go stale), from which `apply` sets a duty at once, blocking,
+Somebody must be able to make a fan safe when the process of its driver is dead or hangs. So each gives a recipe: plain
+data without open handles (hwmon numbers change, handles go stale), from which a duty can be set at once, blocking and
 without an event loop. The guardian keeps the recipes.
 """
 
