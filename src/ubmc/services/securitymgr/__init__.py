@@ -1,0 +1,1 @@
+"""The service securitymgr: certificates, whom the BMC trusts, policy, the audit trail, the self-test."""

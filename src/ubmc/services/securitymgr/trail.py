@@ -1,0 +1,126 @@
+"""From the event log to the audit trail: follows the log, and remembers with each record up to where it was read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter
+
+from ubmc.kit import tracing
+from ubmc.kit.bus import Bus
+from ubmc.kit.errors import Invalid, UbmcError, Violation
+from ubmc.kit.tracing import Trace
+from ubmc.services.securitymgr import audit
+from ubmc.services.securitymgr.audit import Entry
+from ubmc.services.securitymgr.store import Store
+from ubmc.v1alpha1.event_pb import WatchEventsRequest
+from ubmc.v1alpha1.event_rpc import EventService
+from ubmc.v1alpha1.security_pb import (
+    ListAuditRecordsRequest,
+    ListAuditRecordsResponse,
+    VerifyAuditResponse,
+)
+
+log = logging.getLogger("ubmc.securitymgr")
+
+RETRY_SECONDS = 0.5
+SAMPLED = 10  # of the calls that went well, one in so many becomes a span of its own; all others do
+PAGE, LARGEST_PAGE = 100, 1000
+_MAX_DIGITS = 18
+_OLDEST = "none:0"  # a cursor of no log: the watch begins at the oldest event there is
+
+
+class Trail:
+    """The audit trail of this device."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._taken = 0
+        self._records = Counter(
+            "ubmc_audit_records", "Records of the audit trail by outcome", ("outcome",), registry=None
+        )
+
+    def open(self, registry: CollectorRegistry) -> None:
+        """Show the metrics."""
+        registry.register(self._records)
+
+    def close(self, registry: CollectorRegistry) -> None:
+        """Show them no more."""
+        with contextlib.suppress(KeyError):
+            registry.unregister(self._records)
+
+    async def follow(self, bus: Bus) -> None:
+        """Take what belongs to the trail out of the event log, for ever."""
+        failing = False
+        while True:
+            try:
+                cursor = await self._store.run(audit.cursor) or _OLDEST
+                request = WatchEventsRequest(cursor=cursor)
+                async with contextlib.aclosing(bus.watch(EventService.WatchEvents, request)) as updates:
+                    async for update in updates:
+                        failing = False
+                        entry = audit.entry_of(update.event) if update.event is not None else None
+                        if entry is not None:
+                            await self._take(entry, update.cursor)
+            except UbmcError as error:
+                if not failing:
+                    log.info("the audit trail waits for the event log", extra={"reason": error.message})
+                failing = True
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _take(self, entry: Entry, cursor: str) -> None:
+        added = await self._store.run(partial(_append, entry, cursor))
+        if not added:
+            return
+        self._taken += 1
+        well = entry.outcome == "ok"
+        self._records.labels("ok" if well else "other").inc()
+        if not well or self._taken % SAMPLED == 0:
+            parent = Trace.parse(f"00-{entry.trace_id}-{entry.trace_id[:16]}-01") if entry.trace_id else None
+            with tracing.span("audit", parent, action=entry.action, user=entry.user, outcome=entry.outcome):
+                pass
+
+    async def page(self, request: ListAuditRecordsRequest) -> ListAuditRecordsResponse:
+        """One page of records. Raises `Invalid` for a token that is none."""
+        size = request.page_size or PAGE
+        if not 0 < size <= LARGEST_PAGE:
+            raise _wrong("pageSize", f"a page has 1 to {LARGEST_PAGE} records")
+        position = _position(request.page_token)
+        found = await self._store.run(
+            lambda connection: audit.select(
+                connection, position, size + 1, request.user, newest_first=request.newest_first
+            )
+        )
+        more = len(found) > size
+        return ListAuditRecordsResponse(records=found[:size], next_page_token=str(found[size - 1].id) if more else "")
+
+    async def verify(self) -> VerifyAuditResponse:
+        """Whether the chain is whole."""
+        verdict = await self._store.run(audit.verify)
+        return VerifyAuditResponse(
+            intact=verdict.intact,
+            first_broken_id=verdict.first_broken_id,
+            count=verdict.count,
+            oldest_id=verdict.oldest_id,
+            head=verdict.head,
+        )
+
+
+def _append(entry: Entry, cursor: str, connection: sqlite3.Connection) -> int:
+    return audit.append(connection, (entry,), cursor)
+
+
+def _position(token: str) -> int | None:
+    if not token:
+        return None
+    if not (token.isascii() and token.isdigit()) or len(token) > _MAX_DIGITS:
+        raise _wrong("pageToken", "give the token of the page before, or none")
+    return int(token)
+
+
+def _wrong(field: str, text: str) -> Invalid:
+    return Invalid(f"{field}: {text}", violations=[Violation(field, "format", text)])
