@@ -62,7 +62,7 @@ def with_program(wanted: argparse.Namespace, parts: Sequence[str], say: Callable
                 say(f"idle memory and CPU, after {IDLE_SECONDS:g} s of rest")
                 time.sleep(IDLE_SECONDS)
                 figures += [*idle.memory(program, "idle"), *idle.cpu(program, IDLE_SECONDS)]
-            with Reference(state / "tls", content) as reference, Generator() as generator:
+            with Reference(Path(folder), content) as reference, Generator() as generator:
                 if "door" in parts:
                     door = DoorBench(program, target, generator, reference)
                     for connections in CONNECTIONS:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.wire import Answer
+from ubmc.services.securitymgr.certificates import self_signed
 
 ANSWER_SECONDS = 30.0
 END_SECONDS = 5.0
@@ -98,7 +99,11 @@ class Generator(Companion):
 class Reference(Companion):
     """The bare starlette application."""
 
-    def __init__(self, tls: Path, content: Any) -> None:
-        super().__init__("bench.reference", str(tls / "server.pem"), str(tls / "server.key"))
+    def __init__(self, folder: Path, content: Any) -> None:
+        certificate, key = folder / "reference.pem", folder / "reference.key"
+        pem, key_pem = self_signed("localhost")
+        certificate.write_bytes(pem)
+        key.write_bytes(key_pem)
+        super().__init__("bench.reference", str(certificate), str(key))
         self.say(content)
         self.port = int(self.hear()["port"])

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
 from ubmc.services.websrv.http.listener import Listener
-from ubmc.services.websrv.http.tls import server_context
+from ubmc.services.websrv.http.tls import Material, server_context
 
 EVENT_SECONDS = 0.02
 
@@ -48,7 +48,9 @@ async def serve(certificate: Path, key: Path) -> None:
     loop = asyncio.get_running_loop()
     content = json.loads(sys.stdin.readline())
     listener = Listener(application(content))
-    _host, port = await listener.start("127.0.0.1", 0, server_context(certificate, key))
+    _host, port = await listener.start(
+        "127.0.0.1", 0, server_context(Material(Path(certificate).read_text(), Path(key).read_text()))
+    )
     print(json.dumps({"port": port}), flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     await listener.stop(1.0)

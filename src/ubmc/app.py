@@ -4,7 +4,7 @@ operator (this process)
 guardian      keeps what must not outlive its owner
 nats-server   the bus
 safety        powermgr
-managers      eventlog, usermgr, statemgr, ledmgr, operator, telemetry
+managers      eventlog, usermgr, securitymgr, statemgr, ledmgr, operator, telemetry
 websrv        the door
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.metadata
+import ipaddress
 import logging
 import os
 import time
@@ -33,6 +34,7 @@ from ubmc.kit.channel import Channel
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Busy, Invalid
 from ubmc.kit.process import Factory, Place, ProcessFace, run_child
+from ubmc.kit.secrets import FILE_NAME, DeviceKey
 from ubmc.kit.service import Service
 from ubmc.services.eventlog.service import EventLog
 from ubmc.services.ipc.permissions import ProcessSpec, matrix
@@ -42,12 +44,13 @@ from ubmc.services.operator.plan import ChildPlan, Plan
 from ubmc.services.operator.service import Operator
 from ubmc.services.operator.tree import run_tree
 from ubmc.services.powermgr.service import MakePower, PowerManager
+from ubmc.services.securitymgr.service import SecurityManager
 from ubmc.services.statemgr.options import PATIENCE, ChassisPlan, HostPlan, Options
 from ubmc.services.statemgr.service import StateManager
 from ubmc.services.telemetry.service import Telemetry
 from ubmc.services.usermgr.service import UserManager
 from ubmc.services.usermgr.sessions import SessionOptions
-from ubmc.services.websrv.service import WebServer
+from ubmc.services.websrv.service import DoorOptions, WebServer
 from ubmc.v1alpha1.host_pb import RestorePolicy
 from ubmc.v1alpha1.system_pb import System
 
@@ -152,7 +155,7 @@ def _plan(program: Program, lock: int) -> Plan:
 
 def process_specs(board: Board) -> tuple[ProcessSpec, ...]:
     """Which services run in which process. A service whose hardware is absent is not started."""
-    managers: list[type[Service]] = [EventLog, UserManager, StateManager]
+    managers: list[type[Service]] = [EventLog, UserManager, SecurityManager, StateManager]
     if board.spec.leds:
         managers.append(LedManager)
     managers += [Operator, Telemetry]
@@ -222,6 +225,12 @@ def _managers(program: Program, place: Place) -> Sequence[Service]:
             announce=announce,
             options=SessionOptions(idle_seconds=owner.sessions.idle, absolute_seconds=owner.sessions.absolute),
         ),
+        SecurityManager(
+            precious,
+            DeviceKey.load(owner.security.device_key or program.state / FILE_NAME, make=not owner.security.device_key),
+            dns_hook=owner.security.acme_dns_hook,
+            shown=partial(_show_certificate, program.state / "tls"),
+        ),
         _state_manager(program, precious),
     ]
     spec = program.board.spec
@@ -276,5 +285,19 @@ def _door(program: Program, place: Place) -> Sequence[Service]:
     def listening(url: str, fingerprint: str) -> None:
         place.channel.send("say", what="listening", url=url, fingerprint=fingerprint)
 
-    addresses = tuple(parse_endpoint(each) for each in program.owner.listen)
-    return (WebServer(place.schema, program.state / "tls", addresses, listening),)
+    owner = program.owner
+    options = DoorOptions(
+        addresses=tuple(parse_endpoint(each) for each in owner.listen),
+        redirect=tuple(parse_endpoint(each) for each in owner.web.redirect),
+        proxies=tuple(ipaddress.ip_network(each) for each in owner.web.trusted_proxies),
+        access_log=owner.log.access,
+    )
+    return (WebServer(place.schema, options, listening),)
+
+
+def _show_certificate(folder: Path, pem: str) -> None:
+    """Lay the certificate where clients on this machine find whom to trust."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = folder / "server.pem.new"
+    draft.write_text(pem, encoding="ascii")
+    draft.replace(folder / "server.pem")

@@ -160,7 +160,7 @@ async def test_policy_is_strict_by_default_and_a_change_reaches_the_doors_and_st
     async with house(tmp_path) as h:
         policy = (await h.ask(SecurityService.GetSecurityPolicy, GetSecurityPolicyRequest())).policy
         assert policy is not None
-        assert (policy.tls_1_2, policy.basic_auth, policy.http3) == (True, False, True)
+        assert (policy.tls_1_2, policy.basic_auth, policy.http3) == (True, False, False)
 
 
 async def test_every_audited_call_is_in_the_trail_and_a_forged_record_shows(tmp_path: Path) -> None:

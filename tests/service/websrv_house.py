@@ -19,6 +19,7 @@ from tests.harness.bus import PRIVILEGES, BusWorld
 from ubmc.kit import call as calls
 from ubmc.kit import subjects
 from ubmc.kit.bus import Bus
+from ubmc.kit.database import Database
 from ubmc.kit.errors import (
     Busy,
     Exhausted,
@@ -31,9 +32,11 @@ from ubmc.kit.errors import (
     Unavailable,
 )
 from ubmc.kit.keys import PrincipalSigner
+from ubmc.kit.secrets import DeviceKey
 from ubmc.kit.service import Service, rpc, stream
 from ubmc.services.ipc.permissions import ProcessSpec
-from ubmc.services.websrv.service import WebServer
+from ubmc.services.securitymgr.service import SecurityManager
+from ubmc.services.websrv.service import DoorOptions, WebServer
 from ubmc.v1alpha1.event_pb import EventEnvelope
 from ubmc.v1alpha1.host_pb import (
     ChangeHostPowerRequest,
@@ -48,6 +51,8 @@ from ubmc.v1alpha1.host_pb import (
 )
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.session_pb import (
+    ExchangeCertificateRequest,
+    ExchangeCertificateResponse,
     ExchangeTokenRequest,
     ExchangeTokenResponse,
     LoginRequest,
@@ -143,6 +148,7 @@ class Users(Service):
         self.signer = signer
         self.asked: list[tuple[str, str]] = []
         self.logins: list[str] = []
+        self.certificates: list[list[str]] = []
         self.ended: set[str] = set()
         self.keep_seconds = 30.0
 
@@ -156,6 +162,17 @@ class Users(Service):
             user=user, role=role, privileges=PRIVILEGES[role], session=request.token, expires=time.monotonic() + 60
         )
         return ExchangeTokenResponse(principal=self.signer.sign(principal), keep_seconds=self.keep_seconds)
+
+    @rpc(SessionService.ExchangeCertificate)
+    async def exchange_certificate(self, request: ExchangeCertificateRequest) -> ExchangeCertificateResponse:
+        self.certificates.append(list(request.identities))
+        if "email:olga@example.org" not in request.identities:
+            raise Unauthenticated("nobody")
+        now = time.monotonic()
+        principal = Principal(
+            user="olga", role="Operator", privileges=PRIVILEGES["Operator"], session="certificate", expires=now + 60
+        )
+        return ExchangeCertificateResponse(principal=self.signer.sign(principal), keep_seconds=0)
 
     @rpc(SessionService.Login)
     async def login(self, request: LoginRequest) -> LoginResponse:
@@ -182,6 +199,7 @@ class World:
     door: Bus
     url: str
     certificate: Path
+    server: WebServer
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     def client(self, token: str = "Administrator-of-admin", **headers: str) -> httpx.AsyncClient:
@@ -204,19 +222,29 @@ class World:
                 await asyncio.sleep(0.005)
 
 
-SPECS = (ProcessSpec("managers", (Hosts, Users, Metered)), ProcessSpec("websrv", (WebServer,), door=True))
+OPTIONS = DoorOptions((("127.0.0.1", 0),))
+SPECS = (
+    ProcessSpec("managers", (Hosts, Users, Metered, SecurityManager)),
+    ProcessSpec("websrv", (WebServer,), door=True),
+)
 
 
 @contextlib.asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    async with BusWorld(*SPECS) as made:
+async def world(options: DoorOptions = OPTIONS) -> AsyncIterator[World]:
+    async with contextlib.AsyncExitStack() as closing, BusWorld(*SPECS) as made:
         hosts, users = Hosts(), Users(made.signer)
-        managers = await made.place("managers", hosts, users, Metered())
+        database = Database(made.state / "precious.db")
+        database.open()
+        closing.callback(database.close)
+        shown: list[str] = []
+        security = SecurityManager(database, DeviceKey.load(made.state / "device.key"), shown=shown.append)
+        managers = await made.place("managers", hosts, users, Metered(), security)
         heard: list[tuple[str, str]] = []
         door = await made.place("websrv")
-        server = WebServer(made.schema, made.state / "tls", (("127.0.0.1", 0),), lambda *what: heard.append(what))
+        server = WebServer(made.schema, options, lambda *what: heard.append(what))
         running = await made.run(door, server)
-        w = World(made, hosts, users, managers, door, heard[0][0], made.state / "tls" / "server.pem")
+        w = World(made, hosts, users, managers, door, heard[0][0], made.state / "server.pem", server)
+        w.certificate.write_text(shown[-1])
         try:
             yield w
         finally:

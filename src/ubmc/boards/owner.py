@@ -6,6 +6,7 @@ Durations are seconds here and "5m" in the file.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from enum import Enum
@@ -95,6 +96,7 @@ class LogSettings(Section):
 
     format: Choice[LogFormat] = Field(default=LogFormat.HUMAN, examples=["json"])
     level: Choice[LogLevel] = Field(default=LogLevel.INFO, examples=["info"])
+    access: bool = Field(default=False, description="One line for each request at the door", examples=[True])
 
 
 class TelemetrySettings(Section):
@@ -118,6 +120,45 @@ class SessionLimits(Section):
         return self
 
 
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)  # its ValueError says what is wrong
+    return text
+
+
+class WebSettings(Section):
+    """The door to the network, besides where it listens."""
+
+    redirect: Many[Annotated[str, AfterValidator(_endpoint)]] = Field(
+        default=(),
+        max_length=4,
+        description="Where plain HTTP listens, to send people to HTTPS and to answer ACME challenges",
+        examples=[["0.0.0.0:80"]],
+    )
+    trusted_proxies: Many[Annotated[str, AfterValidator(_network)]] = Field(
+        default=(),
+        max_length=16,
+        description="Networks of proxies whose X-Forwarded-For is believed",
+        examples=[["192.0.2.0/28"]],
+    )
+
+
+class SecuritySettings(Section):
+    """What security needs of the machine."""
+
+    device_key: FilePath | None = Field(
+        default=None,
+        description="The unsealed key of this device, 32 bytes, such as a TPM gave it; without it the state directory"
+        " has one of its own",
+        examples=["/run/ubmc/device.key"],
+    )
+    acme_dns_hook: Many[str] = Field(
+        default=(),
+        max_length=16,
+        description="The command that sets and removes DNS records for ACME, called with present|cleanup NAME VALUE",
+        examples=[["/usr/local/bin/set-txt"]],
+    )
+
+
 class OwnerSpec(Section):
     """A whole owner's file; every key may be left out."""
 
@@ -133,6 +174,8 @@ class OwnerSpec(Section):
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     sessions: SessionLimits = SessionLimits()
+    web: WebSettings = WebSettings()
+    security: SecuritySettings = SecuritySettings()
 
 
 def load_owner(path: Path | None = None, flags: Mapping[str, object] | None = None) -> OwnerSpec:

@@ -62,7 +62,7 @@ class EventService(Protocol):
     async def clear_events(self, request: ClearEventsRequest, ctx: RequestContext[ClearEventsRequest, ClearEventsResponse], /) -> ClearEventsResponse:
         """
         Takes all events out of the log, but for those that came after `up_to_id`. That it was cleared, and by whom, is the
-        first event afterwards. Ids go on rising.
+        next event. Ids go on rising, and watchers go on.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -264,7 +264,7 @@ class EventServiceClient(ConnectClient):
     ) -> ClearEventsResponse:
         """
         Takes all events out of the log, but for those that came after `up_to_id`. That it was cleared, and by whom, is the
-        first event afterwards. Ids go on rising.
+        next event. Ids go on rising, and watchers go on.
         """
         return await self.execute_unary(
             request=request,

@@ -45,7 +45,7 @@ class EventFilter(Message[_EventFilterFields]):
             ubmc.v1alpha1.Severity severity = 1;
             ```
         component:
-            About this component: `host.0`.
+            About this component: `host.0`; a part before a dot matches all below it, as `host` does.
 
             ```proto
             string component = 2;
@@ -205,7 +205,7 @@ class EventLogState(Message[_EventLogStateFields]):
             int64 count = 1;
             ```
         bytes:
-            How many bytes they take.
+            How many bytes they take, without the indexes of the database.
 
             ```proto
             int64 bytes = 2;

@@ -35,5 +35,5 @@ class EventService:
 
     ClearEvents: Final = Unary("ubmc.v1alpha1.EventService", "ClearEvents", ClearEventsRequest, ClearEventsResponse)
     """Takes all events out of the log, but for those that came after `up_to_id`. That it was cleared, and by whom, is the
-    first event afterwards. Ids go on rising.
+    next event. Ids go on rising, and watchers go on.
     """

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 class LedService(Protocol):
     """
-    Reads lights and tests them. What a light shows is decided by the BMC: identify over fault over status.
+    Reads lights and tests them. What a light shows is decided by the BMC: a lamp test over what was set by hand, over
+    identify, over fault, over status, over power.
     """
     async def list_leds(self, request: ListLedsRequest, ctx: RequestContext[ListLedsRequest, ListLedsResponse], /) -> ListLedsResponse:
         """
@@ -153,7 +154,8 @@ class LedServiceASGIApplication(ConnectASGIApplication[LedService]):
 
 class LedServiceClient(ConnectClient):
     """
-    Reads lights and tests them. What a light shows is decided by the BMC: identify over fault over status.
+    Reads lights and tests them. What a light shows is decided by the BMC: a lamp test over what was set by hand, over
+    identify, over fault, over status, over power.
     """
     async def list_leds(
         self,

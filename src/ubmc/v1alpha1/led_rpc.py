@@ -17,7 +17,9 @@ from .led_pb import GetLedRequest, GetLedResponse, ListLedsRequest, ListLedsResp
 
 
 class LedService:
-    """Reads lights and tests them. What a light shows is decided by the BMC: identify over fault over status."""
+    """Reads lights and tests them. What a light shows is decided by the BMC: a lamp test over what was set by hand, over
+    identify, over fault, over status, over power.
+    """
 
     ListLeds: Final = Unary("ubmc.v1alpha1.LedService", "ListLeds", ListLedsRequest, ListLedsResponse)
     """Lists all lights."""

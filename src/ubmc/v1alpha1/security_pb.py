@@ -277,13 +277,13 @@ class SecurityPolicy(Message[_SecurityPolicyFields]):
             optional bool basic_auth = 4;
             ```
         http3:
-            HTTP/3 is offered.
+            HTTP/3 is offered, on the UDP port of the same number. Not while client certificates are required: HTTP/3 asks for none.
 
             ```proto
             optional bool http3 = 5;
             ```
         requests_per_second:
-            Requests a second that one identity or address may make in the long run; 0 means the default of 100.
+            Requests a second that one identity or address may make in the long run; 0 means the default of 500.
 
             ```proto
             int32 requests_per_second = 6;

@@ -243,7 +243,7 @@ class Sensor(Message[_SensorFields]):
             string quality_reason = 9;
             ```
         level:
-            How far it is from normal.
+            How far it is from normal. An alarm stands while the sensor is broken; it ends when the sensor is unavailable.
 
             ```proto
             ubmc.v1alpha1.SensorLevel level = 10;
@@ -477,7 +477,7 @@ class ListSensorsResponse(Message[_ListSensorsResponseFields]):
 
     Attributes:
         sensors:
-            In the order of their names.
+            In the order of their names. There may be fewer than asked for, where more would not fit into an answer.
 
             ```proto
             repeated ubmc.v1alpha1.Sensor sensors = 1;
@@ -970,7 +970,7 @@ class SensorThresholdCrossing(Message[_SensorThresholdCrossingFields]):
             ubmc.v1alpha1.SensorLevel previous = 2;
             ```
         current:
-            How far from normal it is.
+            How far from normal it is; unspecified when the alarm ends because there can be no reading any more.
 
             ```proto
             ubmc.v1alpha1.SensorLevel current = 3;
@@ -1106,7 +1106,7 @@ class SensorStateChange(Message[_SensorStateChangeFields]):
             string previous = 2;
             ```
         current:
-            The state now.
+            The state now; `unavailable` when an alarm ends because there can be no reading any more.
 
             ```proto
             string current = 3;

@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import session_pb
-from .session_pb import DeleteSessionRequest, DeleteSessionResponse, ExchangeTokenRequest, ExchangeTokenResponse, GetCurrentSessionRequest, GetCurrentSessionResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse
+from .session_pb import DeleteSessionRequest, DeleteSessionResponse, ExchangeBasicRequest, ExchangeBasicResponse, ExchangeCertificateRequest, ExchangeCertificateResponse, ExchangeTokenRequest, ExchangeTokenResponse, GetCurrentSessionRequest, GetCurrentSessionResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -36,7 +36,9 @@ class SessionService(Protocol):
     """
     async def login(self, request: LoginRequest, ctx: RequestContext[LoginRequest, LoginResponse], /) -> LoginResponse:
         """
-        Opens a session. The token goes into the header `Authorization: Bearer TOKEN` of all further calls.
+        Opens a session. The token goes into the header `Authorization: Bearer TOKEN` of all further calls. An account with a
+        second factor needs a code besides the password; without one, and only if the password is right, the refusal has a
+        violation of the field `oneTimeCode`.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -67,6 +69,20 @@ class SessionService(Protocol):
     async def exchange_token(self, request: ExchangeTokenRequest, ctx: RequestContext[ExchangeTokenRequest, ExchangeTokenResponse], /) -> ExchangeTokenResponse:
         """
         Exchanges a token for a principal: who it is, signed, for a short time. Only doors ask this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def exchange_basic(self, request: ExchangeBasicRequest, ctx: RequestContext[ExchangeBasicRequest, ExchangeBasicResponse], /) -> ExchangeBasicResponse:
+        """
+        Exchanges a name and a password for a principal, once, without a session. Accounts with a second factor, or whose
+        password must be changed, are refused. Only doors ask this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def exchange_certificate(self, request: ExchangeCertificateRequest, ctx: RequestContext[ExchangeCertificateRequest, ExchangeCertificateResponse], /) -> ExchangeCertificateResponse:
+        """
+        Exchanges the identities in a client certificate, whose chain the door has verified, for a principal. Only doors ask
+        this.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -154,6 +170,28 @@ class SessionServiceASGIApplication(ConnectASGIApplication[SessionService]):
                     ),
                     function=svc.exchange_token,
                 ),
+                "/ubmc.v1alpha1.SessionService/ExchangeBasic": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ExchangeBasic",
+                        service_name="ubmc.v1alpha1.SessionService",
+                        input=ExchangeBasicRequest,
+                        output=ExchangeBasicResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.exchange_basic,
+                ),
+                "/ubmc.v1alpha1.SessionService/ExchangeCertificate": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ExchangeCertificate",
+                        service_name="ubmc.v1alpha1.SessionService",
+                        input=ExchangeCertificateRequest,
+                        output=ExchangeCertificateResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.exchange_certificate,
+                ),
             },
             interceptors=interceptors,
             read_max_bytes=read_max_bytes,
@@ -179,7 +217,9 @@ class SessionServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> LoginResponse:
         """
-        Opens a session. The token goes into the header `Authorization: Bearer TOKEN` of all further calls.
+        Opens a session. The token goes into the header `Authorization: Bearer TOKEN` of all further calls. An account with a
+        second factor needs a code besides the password; without one, and only if the password is right, the refusal has a
+        violation of the field `oneTimeCode`.
         """
         return await self.execute_unary(
             request=request,
@@ -307,6 +347,54 @@ class SessionServiceClient(ConnectClient):
                 service_name="ubmc.v1alpha1.SessionService",
                 input=ExchangeTokenRequest,
                 output=ExchangeTokenResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def exchange_basic(
+        self,
+        request: ExchangeBasicRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ExchangeBasicResponse:
+        """
+        Exchanges a name and a password for a principal, once, without a session. Accounts with a second factor, or whose
+        password must be changed, are refused. Only doors ask this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExchangeBasic",
+                service_name="ubmc.v1alpha1.SessionService",
+                input=ExchangeBasicRequest,
+                output=ExchangeBasicResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def exchange_certificate(
+        self,
+        request: ExchangeCertificateRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ExchangeCertificateResponse:
+        """
+        Exchanges the identities in a client certificate, whose chain the door has verified, for a principal. Only doors ask
+        this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExchangeCertificate",
+                service_name="ubmc.v1alpha1.SessionService",
+                input=ExchangeCertificateRequest,
+                output=ExchangeCertificateResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal, NoReturn, TYPE_CHECKING, TypeAlias
 
-from protobuf import Message
+from protobuf import Enum, Message
 from protobuf._codegen import file_desc
 from protobuf.wkt.google.protobuf import timestamp_pb
 from ubmc.v1alpha1.deps.buf.validate import validate_pb
@@ -106,7 +106,7 @@ class Session(Message[_SessionFields]):
         expire_time: Timestamp | None
         source: str
 
-_LoginRequestFields: TypeAlias = Literal["user", "password"]
+_LoginRequestFields: TypeAlias = Literal["user", "password", "one_time_code"]
 
 class LoginRequest(Message[_LoginRequestFields]):
     """
@@ -129,9 +129,15 @@ class LoginRequest(Message[_LoginRequestFields]):
             ```proto
             string password = 2;
             ```
+        one_time_code:
+            A code of the second factor, or a recovery code, if the account has a second factor.
+
+            ```proto
+            string one_time_code = 3;
+            ```
     """
 
-    __slots__ = ("user", "password")
+    __slots__ = ("user", "password", "one_time_code")
 
     if TYPE_CHECKING:
 
@@ -140,13 +146,15 @@ class LoginRequest(Message[_LoginRequestFields]):
             *,
             user: str = "",
             password: str = "",
+            one_time_code: str = "",
         ) -> None:
             pass
 
         user: str
         password: str
+        one_time_code: str
 
-_LoginResponseFields: TypeAlias = Literal["token", "session", "must_change_password"]
+_LoginResponseFields: TypeAlias = Literal["token", "session", "must_change_password", "must_set_up_second_factor"]
 
 class LoginResponse(Message[_LoginResponseFields]):
     """
@@ -175,9 +183,15 @@ class LoginResponse(Message[_LoginResponseFields]):
             ```proto
             bool must_change_password = 3;
             ```
+        must_set_up_second_factor:
+            A second factor must be set up (UserService.StartTotp) before anything else is allowed.
+
+            ```proto
+            bool must_set_up_second_factor = 4;
+            ```
     """
 
-    __slots__ = ("token", "session", "must_change_password")
+    __slots__ = ("token", "session", "must_change_password", "must_set_up_second_factor")
 
     if TYPE_CHECKING:
 
@@ -187,12 +201,14 @@ class LoginResponse(Message[_LoginResponseFields]):
             token: str = "",
             session: Session | None = None,
             must_change_password: bool = False,
+            must_set_up_second_factor: bool = False,
         ) -> None:
             pass
 
         token: str
         session: Session | None
         must_change_password: bool
+        must_set_up_second_factor: bool
 
 _LogoutRequestFields: TypeAlias = NoReturn
 
@@ -254,7 +270,7 @@ class GetCurrentSessionRequest(Message[_GetCurrentSessionRequestFields]):
         ) -> None:
             pass
 
-_GetCurrentSessionResponseFields: TypeAlias = Literal["session", "privileges", "must_change_password"]
+_GetCurrentSessionResponseFields: TypeAlias = Literal["session", "privileges", "must_change_password", "must_set_up_second_factor"]
 
 class GetCurrentSessionResponse(Message[_GetCurrentSessionResponseFields]):
     """
@@ -266,7 +282,8 @@ class GetCurrentSessionResponse(Message[_GetCurrentSessionResponseFields]):
 
     Attributes:
         session:
-            The session that makes the call.
+            The session that makes the call. For a caller without one, by token, password or certificate, it has that credential's
+            id, and no times.
 
             ```proto
             optional ubmc.v1alpha1.Session session = 1;
@@ -283,9 +300,15 @@ class GetCurrentSessionResponse(Message[_GetCurrentSessionResponseFields]):
             ```proto
             bool must_change_password = 3;
             ```
+        must_set_up_second_factor:
+            A second factor must be set up before anything else is allowed.
+
+            ```proto
+            bool must_set_up_second_factor = 4;
+            ```
     """
 
-    __slots__ = ("session", "privileges", "must_change_password")
+    __slots__ = ("session", "privileges", "must_change_password", "must_set_up_second_factor")
 
     if TYPE_CHECKING:
 
@@ -295,12 +318,14 @@ class GetCurrentSessionResponse(Message[_GetCurrentSessionResponseFields]):
             session: Session | None = None,
             privileges: list[Privilege] | None = None,
             must_change_password: bool = False,
+            must_set_up_second_factor: bool = False,
         ) -> None:
             pass
 
         session: Session | None
         privileges: list[Privilege]
         must_change_password: bool
+        must_set_up_second_factor: bool
 
 _ListSessionsRequestFields: TypeAlias = Literal["page_size", "page_token"]
 
@@ -514,7 +539,175 @@ class ExchangeTokenResponse(Message[_ExchangeTokenResponseFields]):
         principal: bytes
         keep_seconds: float
 
-_PrincipalFields: TypeAlias = Literal["user", "role", "privileges", "session", "source", "expires"]
+_ExchangeBasicRequestFields: TypeAlias = Literal["user", "password", "source"]
+
+class ExchangeBasicRequest(Message[_ExchangeBasicRequestFields]):
+    """
+    Request of ExchangeBasic.
+
+    ```proto
+    message ubmc.v1alpha1.ExchangeBasicRequest
+    ```
+
+    Attributes:
+        user:
+            The login name.
+
+            ```proto
+            string user = 1;
+            ```
+        password:
+            The password.
+
+            ```proto
+            string password = 2;
+            ```
+        source:
+            The address that it came from.
+
+            ```proto
+            string source = 3;
+            ```
+    """
+
+    __slots__ = ("user", "password", "source")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            user: str = "",
+            password: str = "",
+            source: str = "",
+        ) -> None:
+            pass
+
+        user: str
+        password: str
+        source: str
+
+_ExchangeBasicResponseFields: TypeAlias = Literal["principal", "keep_seconds"]
+
+class ExchangeBasicResponse(Message[_ExchangeBasicResponseFields]):
+    """
+    Response of ExchangeBasic.
+
+    ```proto
+    message ubmc.v1alpha1.ExchangeBasicResponse
+    ```
+
+    Attributes:
+        principal:
+            The signed principal, to be passed on unchanged.
+
+            ```proto
+            bytes principal = 1;
+            ```
+        keep_seconds:
+            How long a door may keep it, in seconds; 0 means for this request only.
+
+            ```proto
+            double keep_seconds = 2;
+            ```
+    """
+
+    __slots__ = ("principal", "keep_seconds")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            principal: bytes = b"",
+            keep_seconds: float = 0,
+        ) -> None:
+            pass
+
+        principal: bytes
+        keep_seconds: float
+
+_ExchangeCertificateRequestFields: TypeAlias = Literal["identities", "source"]
+
+class ExchangeCertificateRequest(Message[_ExchangeCertificateRequestFields]):
+    """
+    Request of ExchangeCertificate.
+
+    ```proto
+    message ubmc.v1alpha1.ExchangeCertificateRequest
+    ```
+
+    Attributes:
+        identities:
+            Who the certificate says its owner is, each with its kind in front, as in `User.certificate_identities`.
+
+            ```proto
+            repeated string identities = 1;
+            ```
+        source:
+            The address that it came from.
+
+            ```proto
+            string source = 2;
+            ```
+    """
+
+    __slots__ = ("identities", "source")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            identities: list[str] | None = None,
+            source: str = "",
+        ) -> None:
+            pass
+
+        identities: list[str]
+        source: str
+
+_ExchangeCertificateResponseFields: TypeAlias = Literal["principal", "keep_seconds"]
+
+class ExchangeCertificateResponse(Message[_ExchangeCertificateResponseFields]):
+    """
+    Response of ExchangeCertificate.
+
+    ```proto
+    message ubmc.v1alpha1.ExchangeCertificateResponse
+    ```
+
+    Attributes:
+        principal:
+            The signed principal, to be passed on unchanged.
+
+            ```proto
+            bytes principal = 1;
+            ```
+        keep_seconds:
+            How long a door may keep it, in seconds.
+
+            ```proto
+            double keep_seconds = 2;
+            ```
+    """
+
+    __slots__ = ("principal", "keep_seconds")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            principal: bytes = b"",
+            keep_seconds: float = 0,
+        ) -> None:
+            pass
+
+        principal: bytes
+        keep_seconds: float
+
+_PrincipalFields: TypeAlias = Literal["user", "role", "privileges", "session", "source", "expires", "kind"]
 
 class Principal(Message[_PrincipalFields]):
     """
@@ -544,7 +737,7 @@ class Principal(Message[_PrincipalFields]):
             repeated ubmc.v1alpha1.Privilege privileges = 3 [packed = true];
             ```
         session:
-            The id of the session.
+            The id of the session, or of the other credential; a `SessionEnd` with it means: forget it.
 
             ```proto
             string session = 4;
@@ -561,9 +754,15 @@ class Principal(Message[_PrincipalFields]):
             ```proto
             double expires = 6;
             ```
+        kind:
+            How they proved who they are.
+
+            ```proto
+            ubmc.v1alpha1.CredentialKind kind = 7;
+            ```
     """
 
-    __slots__ = ("user", "role", "privileges", "session", "source", "expires")
+    __slots__ = ("user", "role", "privileges", "session", "source", "expires", "kind")
 
     if TYPE_CHECKING:
 
@@ -576,6 +775,7 @@ class Principal(Message[_PrincipalFields]):
             session: str = "",
             source: str = "",
             expires: float = 0,
+            kind: CredentialKind | None = None,
         ) -> None:
             pass
 
@@ -585,6 +785,7 @@ class Principal(Message[_PrincipalFields]):
         session: str
         source: str
         expires: float
+        kind: CredentialKind
 
 _SessionEndFields: TypeAlias = Literal["id", "user", "reason"]
 
@@ -610,7 +811,8 @@ class SessionEnd(Message[_SessionEndFields]):
             string user = 2;
             ```
         reason:
-            `logout`, `ended by NAME`, `idle`, `expired`, `password changed`, `account changed`.
+            `logout`, `ended by NAME`, `idle`, `expired`, `password changed`, `account changed`, `role changed`, `second factor set
+            up`, `token deleted`.
 
             ```proto
             string reason = 3;
@@ -658,7 +860,7 @@ class LoginAttempt(Message[_LoginAttemptFields]):
             string source = 2;
             ```
         outcome:
-            `ok` or `refused`.
+            `ok`, `refused`, `locked`, or `second factor missing`.
 
             ```proto
             string outcome = 3;
@@ -682,9 +884,56 @@ class LoginAttempt(Message[_LoginAttemptFields]):
         source: str
         outcome: str
 
+class CredentialKind(Enum):
+    """
+    How somebody proved who they are.
+
+    ```proto
+    enum ubmc.v1alpha1.CredentialKind
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            By a session.
+
+            ```proto
+            CREDENTIAL_KIND_UNSPECIFIED = 0
+            ```
+        SESSION:
+            By the token of a session.
+
+            ```proto
+            CREDENTIAL_KIND_SESSION = 1
+            ```
+        TOKEN:
+            By a personal access token.
+
+            ```proto
+            CREDENTIAL_KIND_TOKEN = 2
+            ```
+        BASIC:
+            By name and password with each request.
+
+            ```proto
+            CREDENTIAL_KIND_BASIC = 3
+            ```
+        CERTIFICATE:
+            By a client certificate.
+
+            ```proto
+            CREDENTIAL_KIND_CERTIFICATE = 4
+            ```
+    """
+
+    UNSPECIFIED = 0
+    SESSION = 1
+    TOKEN = 2
+    BASIC = 3
+    CERTIFICATE = 4
+
 
 _DESC = file_desc(
-    b'\n\x1bubmc/v1alpha1/session.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\x95\x02\n\x07Session\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04role\x18\x03 \x01(\tR\x04role\x12;\n\x0bcreate_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source"U\n\x0cLoginRequest\x12\x1d\n\x04user\x18\x01 \x01(\tR\x04userB\t\xbaH\x06r\x04\x10\x01\x18@\x12&\n\x08password\x18\x02 \x01(\tR\x08passwordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01"\x89\x01\n\rLoginResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword"\x0f\n\rLogoutRequest"\x10\n\x0eLogoutResponse"\x1a\n\x18GetCurrentSessionRequest"\xb9\x01\n\x19GetCurrentSessionResponse\x120\n\x07session\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword"f\n\x13ListSessionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"r\n\x14ListSessionsResponse\x122\n\x08sessions\x18\x01 \x03(\x0b2\x16.ubmc.v1alpha1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"1\n\x14DeleteSessionRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x17\n\x15DeleteSessionResponse"Y\n\x14ExchangeTokenRequest\x12 \n\x05token\x18\x01 \x01(\tR\x05tokenB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"X\n\x15ExchangeTokenResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"\xb9\x01\n\tPrincipal\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n\x04role\x18\x02 \x01(\tR\x04role\x128\n\nprivileges\x18\x03 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x12\x18\n\x07session\x18\x04 \x01(\tR\x07session\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x18\n\x07expires\x18\x06 \x01(\x01R\x07expires"\x8b\x01\n\nSessionEnd\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason:A\x92\xb5\x18=\n\x07session\x12\rSession.Ended\x1a!session of {user} ended: {reason} \x01"\x9e\x01\n\x0cLoginAttempt\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07outcome\x18\x03 \x01(\tR\x07outcome:H\x92\xb5\x18D\n\x07session\x12\rSession.Login\x1a(login of {user} from {source}: {outcome} \x012\x8d\x06\n\x0eSessionService\x12q\n\x05Login\x12\x1b.ubmc.v1alpha1.LoginRequest\x1a\x1c.ubmc.v1alpha1.LoginResponse"-\x8a\xb5\x18\x02\x10\x01\x82\xd3\xe4\x93\x02!:\x01*"\x1c/api/v1alpha1/sessions:login\x12u\n\x06Logout\x12\x1c.ubmc.v1alpha1.LogoutRequest\x1a\x1d.ubmc.v1alpha1.LogoutResponse".\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02":\x01*"\x1d/api/v1alpha1/sessions:logout\x12\x97\x01\n\x11GetCurrentSession\x12\'.ubmc.v1alpha1.GetCurrentSessionRequest\x1a(.ubmc.v1alpha1.GetCurrentSessionResponse"/\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1alpha1/sessions:current\x12\x80\x01\n\x0cListSessions\x12".ubmc.v1alpha1.ListSessionsRequest\x1a#.ubmc.v1alpha1.ListSessionsResponse"\'\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/sessions\x12\x87\x01\n\rDeleteSession\x12#.ubmc.v1alpha1.DeleteSessionRequest\x1a$.ubmc.v1alpha1.DeleteSessionResponse"+\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1alpha1/sessions/{id}\x12j\n\rExchangeToken\x12#.ubmc.v1alpha1.ExchangeTokenRequest\x1a$.ubmc.v1alpha1.ExchangeTokenResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrvb\x06proto3',
+    b'\n\x1bubmc/v1alpha1/session.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\x95\x02\n\x07Session\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04role\x18\x03 \x01(\tR\x04role\x12;\n\x0bcreate_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source"\x82\x01\n\x0cLoginRequest\x12\x1d\n\x04user\x18\x01 \x01(\tR\x04userB\t\xbaH\x06r\x04\x10\x01\x18@\x12&\n\x08password\x18\x02 \x01(\tR\x08passwordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12+\n\rone_time_code\x18\x03 \x01(\tR\x0boneTimeCodeB\x07\xbaH\x04r\x02\x18 "\xc3\x01\n\rLoginResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"\x0f\n\rLogoutRequest"\x10\n\x0eLogoutResponse"\x1a\n\x18GetCurrentSessionRequest"\xf3\x01\n\x19GetCurrentSessionResponse\x120\n\x07session\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"f\n\x13ListSessionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"r\n\x14ListSessionsResponse\x122\n\x08sessions\x18\x01 \x03(\x0b2\x16.ubmc.v1alpha1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"1\n\x14DeleteSessionRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x17\n\x15DeleteSessionResponse"Y\n\x14ExchangeTokenRequest\x12 \n\x05token\x18\x01 \x01(\tR\x05tokenB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"X\n\x15ExchangeTokenResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"^\n\x14ExchangeBasicRequest\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n\x08password\x18\x02 \x01(\tR\x08password\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source"X\n\x15ExchangeBasicResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"T\n\x1aExchangeCertificateRequest\x12\x1e\n\nidentities\x18\x01 \x03(\tR\nidentities\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source"^\n\x1bExchangeCertificateResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"\xec\x01\n\tPrincipal\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n\x04role\x18\x02 \x01(\tR\x04role\x128\n\nprivileges\x18\x03 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x12\x18\n\x07session\x18\x04 \x01(\tR\x07session\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x18\n\x07expires\x18\x06 \x01(\x01R\x07expires\x121\n\x04kind\x18\x07 \x01(\x0e2\x1d.ubmc.v1alpha1.CredentialKindR\x04kind"\x8b\x01\n\nSessionEnd\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason:A\x92\xb5\x18=\n\x07session\x12\rSession.Ended\x1a!session of {user} ended: {reason} \x01"\x9e\x01\n\x0cLoginAttempt\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07outcome\x18\x03 \x01(\tR\x07outcome:H\x92\xb5\x18D\n\x07session\x12\rSession.Login\x1a(login of {user} from {source}: {outcome} \x01*\xa5\x01\n\x0eCredentialKind\x12\x1f\n\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17CREDENTIAL_KIND_SESSION\x10\x01\x12\x19\n\x15CREDENTIAL_KIND_TOKEN\x10\x02\x12\x19\n\x15CREDENTIAL_KIND_BASIC\x10\x03\x12\x1f\n\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x042\xff\x07\n\x0eSessionService\x12q\n\x05Login\x12\x1b.ubmc.v1alpha1.LoginRequest\x1a\x1c.ubmc.v1alpha1.LoginResponse"-\x8a\xb5\x18\x02\x10\x01\x82\xd3\xe4\x93\x02!:\x01*"\x1c/api/v1alpha1/sessions:login\x12u\n\x06Logout\x12\x1c.ubmc.v1alpha1.LogoutRequest\x1a\x1d.ubmc.v1alpha1.LogoutResponse".\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02":\x01*"\x1d/api/v1alpha1/sessions:logout\x12\x97\x01\n\x11GetCurrentSession\x12\'.ubmc.v1alpha1.GetCurrentSessionRequest\x1a(.ubmc.v1alpha1.GetCurrentSessionResponse"/\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1alpha1/sessions:current\x12\x80\x01\n\x0cListSessions\x12".ubmc.v1alpha1.ListSessionsRequest\x1a#.ubmc.v1alpha1.ListSessionsResponse"\'\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/sessions\x12\x87\x01\n\rDeleteSession\x12#.ubmc.v1alpha1.DeleteSessionRequest\x1a$.ubmc.v1alpha1.DeleteSessionResponse"+\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1alpha1/sessions/{id}\x12r\n\rExchangeToken\x12#.ubmc.v1alpha1.ExchangeTokenRequest\x1a$.ubmc.v1alpha1.ExchangeTokenResponse"\x16\x8a\xb5\x18\x12\x1a\x10\n\x06websrv\n\x06sshsrv\x12j\n\rExchangeBasic\x12#.ubmc.v1alpha1.ExchangeBasicRequest\x1a$.ubmc.v1alpha1.ExchangeBasicResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv\x12|\n\x13ExchangeCertificate\x12).ubmc.v1alpha1.ExchangeCertificateRequest\x1a*.ubmc.v1alpha1.ExchangeCertificateResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrvb\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
@@ -706,9 +955,14 @@ _DESC = file_desc(
         "DeleteSessionResponse": DeleteSessionResponse,
         "ExchangeTokenRequest": ExchangeTokenRequest,
         "ExchangeTokenResponse": ExchangeTokenResponse,
+        "ExchangeBasicRequest": ExchangeBasicRequest,
+        "ExchangeBasicResponse": ExchangeBasicResponse,
+        "ExchangeCertificateRequest": ExchangeCertificateRequest,
+        "ExchangeCertificateResponse": ExchangeCertificateResponse,
         "Principal": Principal,
         "SessionEnd": SessionEnd,
         "LoginAttempt": LoginAttempt,
+        "CredentialKind": CredentialKind,
     },
 )
 

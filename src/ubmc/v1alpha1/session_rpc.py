@@ -13,14 +13,17 @@ from typing import Final
 
 from ubmc.rpc import Unary
 
-from .session_pb import DeleteSessionRequest, DeleteSessionResponse, ExchangeTokenRequest, ExchangeTokenResponse, GetCurrentSessionRequest, GetCurrentSessionResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse
+from .session_pb import DeleteSessionRequest, DeleteSessionResponse, ExchangeBasicRequest, ExchangeBasicResponse, ExchangeCertificateRequest, ExchangeCertificateResponse, ExchangeTokenRequest, ExchangeTokenResponse, GetCurrentSessionRequest, GetCurrentSessionResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse
 
 
 class SessionService:
     """Logs in and out."""
 
     Login: Final = Unary("ubmc.v1alpha1.SessionService", "Login", LoginRequest, LoginResponse)
-    """Opens a session. The token goes into the header `Authorization: Bearer TOKEN` of all further calls."""
+    """Opens a session. The token goes into the header `Authorization: Bearer TOKEN` of all further calls. An account with a
+    second factor needs a code besides the password; without one, and only if the password is right, the refusal has a
+    violation of the field `oneTimeCode`.
+    """
 
     Logout: Final = Unary("ubmc.v1alpha1.SessionService", "Logout", LogoutRequest, LogoutResponse)
     """Ends the session that makes the call."""
@@ -36,3 +39,13 @@ class SessionService:
 
     ExchangeToken: Final = Unary("ubmc.v1alpha1.SessionService", "ExchangeToken", ExchangeTokenRequest, ExchangeTokenResponse)
     """Exchanges a token for a principal: who it is, signed, for a short time. Only doors ask this."""
+
+    ExchangeBasic: Final = Unary("ubmc.v1alpha1.SessionService", "ExchangeBasic", ExchangeBasicRequest, ExchangeBasicResponse)
+    """Exchanges a name and a password for a principal, once, without a session. Accounts with a second factor, or whose
+    password must be changed, are refused. Only doors ask this.
+    """
+
+    ExchangeCertificate: Final = Unary("ubmc.v1alpha1.SessionService", "ExchangeCertificate", ExchangeCertificateRequest, ExchangeCertificateResponse)
+    """Exchanges the identities in a client certificate, whose chain the door has verified, for a principal. Only doors ask
+    this.
+    """

@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import user_pb
-from .user_pb import ChangePasswordRequest, ChangePasswordResponse, CreateUserRequest, CreateUserResponse, DeleteUserRequest, DeleteUserResponse, GetUserRequest, GetUserResponse, ListRolesRequest, ListRolesResponse, ListUsersRequest, ListUsersResponse, UpdateUserRequest, UpdateUserResponse
+from .user_pb import ChangePasswordRequest, ChangePasswordResponse, ConfirmTotpRequest, ConfirmTotpResponse, CreateRoleRequest, CreateRoleResponse, CreateUserRequest, CreateUserResponse, DeleteIpmiSecretRequest, DeleteIpmiSecretResponse, DeleteRoleRequest, DeleteRoleResponse, DeleteUserRequest, DeleteUserResponse, GetIpmiKeyRequest, GetIpmiKeyResponse, GetUserRequest, GetUserResponse, ListRolesRequest, ListRolesResponse, ListUsersRequest, ListUsersResponse, RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse, RemoveTotpRequest, RemoveTotpResponse, ResetIpmiSecretRequest, ResetIpmiSecretResponse, StartTotpRequest, StartTotpResponse, UnlockUserRequest, UnlockUserResponse, UpdateRoleRequest, UpdateRoleResponse, UpdateUserRequest, UpdateUserResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -54,7 +54,8 @@ class UserService(Protocol):
 
     async def update_user(self, request: UpdateUserRequest, ctx: RequestContext[UpdateUserRequest, UpdateUserResponse], /) -> UpdateUserResponse:
         """
-        Changes `role`, `enabled` or `must_change_password` of an account. The last enabled administrator cannot be taken away.
+        Changes `role`, `enabled`, `must_change_password` or `certificate_identities` of an account. The last enabled
+        administrator cannot be taken away. Nobody can give, or change an account that has, a privilege they lack themselves.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -71,9 +72,79 @@ class UserService(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def unlock_user(self, request: UnlockUserRequest, ctx: RequestContext[UnlockUserRequest, UnlockUserResponse], /) -> UnlockUserResponse:
+        """
+        Lets an account log in again at once that was locked after wrong passwords.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def start_totp(self, request: StartTotpRequest, ctx: RequestContext[StartTotpRequest, StartTotpResponse], /) -> StartTotpResponse:
+        """
+        Begins to set up a second factor (TOTP, RFC 6238) for the own account; it holds when it is confirmed, within ten
+        minutes. The secret is shown only here.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def confirm_totp(self, request: ConfirmTotpRequest, ctx: RequestContext[ConfirmTotpRequest, ConfirmTotpResponse], /) -> ConfirmTotpResponse:
+        """
+        Confirms the second factor with a code of it. The recovery codes are shown only here. The other sessions of the
+        account end.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def remove_totp(self, request: RemoveTotpRequest, ctx: RequestContext[RemoveTotpRequest, RemoveTotpResponse], /) -> RemoveTotpResponse:
+        """
+        Takes the second factor from an account. The own needs a code of it, or a recovery code; another's needs
+        ConfigureUsers.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def regenerate_recovery_codes(self, request: RegenerateRecoveryCodesRequest, ctx: RequestContext[RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse], /) -> RegenerateRecoveryCodesResponse:
+        """
+        Makes new recovery codes for the own account, shown only here; the old ones are worth nothing any more.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def reset_ipmi_secret(self, request: ResetIpmiSecretRequest, ctx: RequestContext[ResetIpmiSecretRequest, ResetIpmiSecretResponse], /) -> ResetIpmiSecretResponse:
+        """
+        Makes a new random secret with which an account can use IPMI; shown only here. IPMI never takes the password. The own
+        account needs ConfigureSelf, another ConfigureUsers.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_ipmi_secret(self, request: DeleteIpmiSecretRequest, ctx: RequestContext[DeleteIpmiSecretRequest, DeleteIpmiSecretResponse], /) -> DeleteIpmiSecretResponse:
+        """
+        Takes the IPMI secret from an account, which then cannot use IPMI.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_ipmi_key(self, request: GetIpmiKeyRequest, ctx: RequestContext[GetIpmiKeyRequest, GetIpmiKeyResponse], /) -> GetIpmiKeyResponse:
+        """
+        Reads the IPMI secret of an account. Only the IPMI door asks this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def list_roles(self, request: ListRolesRequest, ctx: RequestContext[ListRolesRequest, ListRolesResponse], /) -> ListRolesResponse:
         """
         Lists the roles and their privileges.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def create_role(self, request: CreateRoleRequest, ctx: RequestContext[CreateRoleRequest, CreateRoleResponse], /) -> CreateRoleResponse:
+        """
+        Makes a role. Login and ConfigureSelf are part of every role.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def update_role(self, request: UpdateRoleRequest, ctx: RequestContext[UpdateRoleRequest, UpdateRoleResponse], /) -> UpdateRoleResponse:
+        """
+        Changes the privileges of a role that is not built in; the sessions of its users end.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_role(self, request: DeleteRoleRequest, ctx: RequestContext[DeleteRoleRequest, DeleteRoleResponse], /) -> DeleteRoleResponse:
+        """
+        Removes a role that is not built in and that nobody has.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -161,6 +232,94 @@ class UserServiceASGIApplication(ConnectASGIApplication[UserService]):
                     ),
                     function=svc.change_password,
                 ),
+                "/ubmc.v1alpha1.UserService/UnlockUser": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UnlockUser",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=UnlockUserRequest,
+                        output=UnlockUserResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.unlock_user,
+                ),
+                "/ubmc.v1alpha1.UserService/StartTotp": Endpoint.unary(
+                    method=MethodInfo(
+                        name="StartTotp",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=StartTotpRequest,
+                        output=StartTotpResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.start_totp,
+                ),
+                "/ubmc.v1alpha1.UserService/ConfirmTotp": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ConfirmTotp",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=ConfirmTotpRequest,
+                        output=ConfirmTotpResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.confirm_totp,
+                ),
+                "/ubmc.v1alpha1.UserService/RemoveTotp": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RemoveTotp",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=RemoveTotpRequest,
+                        output=RemoveTotpResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.remove_totp,
+                ),
+                "/ubmc.v1alpha1.UserService/RegenerateRecoveryCodes": Endpoint.unary(
+                    method=MethodInfo(
+                        name="RegenerateRecoveryCodes",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=RegenerateRecoveryCodesRequest,
+                        output=RegenerateRecoveryCodesResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.regenerate_recovery_codes,
+                ),
+                "/ubmc.v1alpha1.UserService/ResetIpmiSecret": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ResetIpmiSecret",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=ResetIpmiSecretRequest,
+                        output=ResetIpmiSecretResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.reset_ipmi_secret,
+                ),
+                "/ubmc.v1alpha1.UserService/DeleteIpmiSecret": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteIpmiSecret",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=DeleteIpmiSecretRequest,
+                        output=DeleteIpmiSecretResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_ipmi_secret,
+                ),
+                "/ubmc.v1alpha1.UserService/GetIpmiKey": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetIpmiKey",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=GetIpmiKeyRequest,
+                        output=GetIpmiKeyResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_ipmi_key,
+                ),
                 "/ubmc.v1alpha1.UserService/ListRoles": Endpoint.unary(
                     method=MethodInfo(
                         name="ListRoles",
@@ -171,6 +330,39 @@ class UserServiceASGIApplication(ConnectASGIApplication[UserService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.list_roles,
+                ),
+                "/ubmc.v1alpha1.UserService/CreateRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CreateRole",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=CreateRoleRequest,
+                        output=CreateRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.create_role,
+                ),
+                "/ubmc.v1alpha1.UserService/UpdateRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateRole",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=UpdateRoleRequest,
+                        output=UpdateRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_role,
+                ),
+                "/ubmc.v1alpha1.UserService/DeleteRole": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteRole",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=DeleteRoleRequest,
+                        output=DeleteRoleResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_role,
                 ),
             },
             interceptors=interceptors,
@@ -270,7 +462,8 @@ class UserServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> UpdateUserResponse:
         """
-        Changes `role`, `enabled` or `must_change_password` of an account. The last enabled administrator cannot be taken away.
+        Changes `role`, `enabled`, `must_change_password` or `certificate_identities` of an account. The last enabled
+        administrator cannot be taken away. Nobody can give, or change an account that has, a privilege they lack themselves.
         """
         return await self.execute_unary(
             request=request,
@@ -332,6 +525,194 @@ class UserServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def unlock_user(
+        self,
+        request: UnlockUserRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UnlockUserResponse:
+        """
+        Lets an account log in again at once that was locked after wrong passwords.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UnlockUser",
+                service_name="ubmc.v1alpha1.UserService",
+                input=UnlockUserRequest,
+                output=UnlockUserResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def start_totp(
+        self,
+        request: StartTotpRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> StartTotpResponse:
+        """
+        Begins to set up a second factor (TOTP, RFC 6238) for the own account; it holds when it is confirmed, within ten
+        minutes. The secret is shown only here.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="StartTotp",
+                service_name="ubmc.v1alpha1.UserService",
+                input=StartTotpRequest,
+                output=StartTotpResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def confirm_totp(
+        self,
+        request: ConfirmTotpRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ConfirmTotpResponse:
+        """
+        Confirms the second factor with a code of it. The recovery codes are shown only here. The other sessions of the
+        account end.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ConfirmTotp",
+                service_name="ubmc.v1alpha1.UserService",
+                input=ConfirmTotpRequest,
+                output=ConfirmTotpResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def remove_totp(
+        self,
+        request: RemoveTotpRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RemoveTotpResponse:
+        """
+        Takes the second factor from an account. The own needs a code of it, or a recovery code; another's needs
+        ConfigureUsers.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RemoveTotp",
+                service_name="ubmc.v1alpha1.UserService",
+                input=RemoveTotpRequest,
+                output=RemoveTotpResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def regenerate_recovery_codes(
+        self,
+        request: RegenerateRecoveryCodesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> RegenerateRecoveryCodesResponse:
+        """
+        Makes new recovery codes for the own account, shown only here; the old ones are worth nothing any more.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="RegenerateRecoveryCodes",
+                service_name="ubmc.v1alpha1.UserService",
+                input=RegenerateRecoveryCodesRequest,
+                output=RegenerateRecoveryCodesResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def reset_ipmi_secret(
+        self,
+        request: ResetIpmiSecretRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ResetIpmiSecretResponse:
+        """
+        Makes a new random secret with which an account can use IPMI; shown only here. IPMI never takes the password. The own
+        account needs ConfigureSelf, another ConfigureUsers.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ResetIpmiSecret",
+                service_name="ubmc.v1alpha1.UserService",
+                input=ResetIpmiSecretRequest,
+                output=ResetIpmiSecretResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_ipmi_secret(
+        self,
+        request: DeleteIpmiSecretRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteIpmiSecretResponse:
+        """
+        Takes the IPMI secret from an account, which then cannot use IPMI.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteIpmiSecret",
+                service_name="ubmc.v1alpha1.UserService",
+                input=DeleteIpmiSecretRequest,
+                output=DeleteIpmiSecretResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def get_ipmi_key(
+        self,
+        request: GetIpmiKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> GetIpmiKeyResponse:
+        """
+        Reads the IPMI secret of an account. Only the IPMI door asks this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetIpmiKey",
+                service_name="ubmc.v1alpha1.UserService",
+                input=GetIpmiKeyRequest,
+                output=GetIpmiKeyResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
     async def list_roles(
         self,
         request: ListRolesRequest,
@@ -356,4 +737,73 @@ class UserServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
             use_get=use_get,
+        )
+    async def create_role(
+        self,
+        request: CreateRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> CreateRoleResponse:
+        """
+        Makes a role. Login and ConfigureSelf are part of every role.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CreateRole",
+                service_name="ubmc.v1alpha1.UserService",
+                input=CreateRoleRequest,
+                output=CreateRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def update_role(
+        self,
+        request: UpdateRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateRoleResponse:
+        """
+        Changes the privileges of a role that is not built in; the sessions of its users end.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateRole",
+                service_name="ubmc.v1alpha1.UserService",
+                input=UpdateRoleRequest,
+                output=UpdateRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_role(
+        self,
+        request: DeleteRoleRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteRoleResponse:
+        """
+        Removes a role that is not built in and that nobody has.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteRole",
+                service_name="ubmc.v1alpha1.UserService",
+                input=DeleteRoleRequest,
+                output=DeleteRoleResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal, NoReturn, TYPE_CHECKING, TypeAlias
 
-from protobuf import Message
+from protobuf import Enum, Message
 from protobuf._codegen import file_desc
 from protobuf.wkt.google.protobuf import field_mask_pb, timestamp_pb
 from ubmc.v1alpha1.deps.buf.validate import validate_pb
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .access_pb import Privilege
 
 
-_UserFields: TypeAlias = Literal["name", "role", "enabled", "must_change_password", "create_time", "password_time"]
+_UserFields: TypeAlias = Literal["name", "role", "enabled", "must_change_password", "create_time", "password_time", "source", "service_account", "locked_until", "password_expire_time", "second_factor", "recovery_codes_left", "ipmi_enabled", "certificate_identities"]
 
 class User(Message[_UserFields]):
     """
@@ -45,7 +45,7 @@ class User(Message[_UserFields]):
             string name = 1;
             ```
         role:
-            The name of its role: `Administrator`, `Operator` or `ReadOnly`.
+            The name of its role: `Administrator`, `Operator`, `ReadOnly`, or one that was made here.
 
             ```proto
             string role = 2;
@@ -74,9 +74,60 @@ class User(Message[_UserFields]):
             ```proto
             optional google.protobuf.Timestamp password_time = 6;
             ```
+        source:
+            Where it comes from. Output only.
+
+            ```proto
+            ubmc.v1alpha1.UserSource source = 7;
+            ```
+        service_account:
+            It is for a program: it has no password and cannot log in, only use tokens that an administrator makes for it. Set when
+            it is made.
+
+            ```proto
+            bool service_account = 8;
+            ```
+        locked_until:
+            Until when logging in is refused after wrong passwords; not set when it is not locked. Output only.
+
+            ```proto
+            optional google.protobuf.Timestamp locked_until = 9;
+            ```
+        password_expire_time:
+            When its password has to be changed by policy; not set when it need not. Output only.
+
+            ```proto
+            optional google.protobuf.Timestamp password_expire_time = 10;
+            ```
+        second_factor:
+            It has a second factor. Output only.
+
+            ```proto
+            bool second_factor = 11;
+            ```
+        recovery_codes_left:
+            How many recovery codes are left. Output only.
+
+            ```proto
+            int32 recovery_codes_left = 12;
+            ```
+        ipmi_enabled:
+            It has a secret for IPMI. Output only.
+
+            ```proto
+            bool ipmi_enabled = 13;
+            ```
+        certificate_identities:
+            Who it is in client certificates: exactly these, with the kind in front: `email:olga@example.org`,
+            `upn:olga@example.org`, `uri:spiffe://example.org/olga`, `dns:olga.example.org`, or `cn:olga` (only if the policy
+            allows common names). No two accounts share one.
+
+            ```proto
+            repeated string certificate_identities = 14;
+            ```
     """
 
-    __slots__ = ("name", "role", "enabled", "must_change_password", "create_time", "password_time")
+    __slots__ = ("name", "role", "enabled", "must_change_password", "create_time", "password_time", "source", "service_account", "locked_until", "password_expire_time", "second_factor", "recovery_codes_left", "ipmi_enabled", "certificate_identities")
 
     if TYPE_CHECKING:
 
@@ -89,6 +140,14 @@ class User(Message[_UserFields]):
             must_change_password: bool = False,
             create_time: Timestamp | None = None,
             password_time: Timestamp | None = None,
+            source: UserSource | None = None,
+            service_account: bool = False,
+            locked_until: Timestamp | None = None,
+            password_expire_time: Timestamp | None = None,
+            second_factor: bool = False,
+            recovery_codes_left: int = 0,
+            ipmi_enabled: bool = False,
+            certificate_identities: list[str] | None = None,
         ) -> None:
             pass
 
@@ -98,8 +157,16 @@ class User(Message[_UserFields]):
         must_change_password: bool
         create_time: Timestamp | None
         password_time: Timestamp | None
+        source: UserSource
+        service_account: bool
+        locked_until: Timestamp | None
+        password_expire_time: Timestamp | None
+        second_factor: bool
+        recovery_codes_left: int
+        ipmi_enabled: bool
+        certificate_identities: list[str]
 
-_RoleFields: TypeAlias = Literal["name", "privileges"]
+_RoleFields: TypeAlias = Literal["name", "privileges", "built_in"]
 
 class Role(Message[_RoleFields]):
     """
@@ -122,9 +189,15 @@ class Role(Message[_RoleFields]):
             ```proto
             repeated ubmc.v1alpha1.Privilege privileges = 2 [packed = true];
             ```
+        built_in:
+            It cannot be changed. Output only.
+
+            ```proto
+            bool built_in = 3;
+            ```
     """
 
-    __slots__ = ("name", "privileges")
+    __slots__ = ("name", "privileges", "built_in")
 
     if TYPE_CHECKING:
 
@@ -133,11 +206,13 @@ class Role(Message[_RoleFields]):
             *,
             name: str = "",
             privileges: list[Privilege] | None = None,
+            built_in: bool = False,
         ) -> None:
             pass
 
         name: str
         privileges: list[Privilege]
+        built_in: bool
 
 _ListUsersRequestFields: TypeAlias = Literal["page_size", "page_token"]
 
@@ -301,7 +376,7 @@ class CreateUserRequest(Message[_CreateUserRequestFields]):
             optional ubmc.v1alpha1.User user = 1;
             ```
         password:
-            Its first password; 8 to 128 characters.
+            Its first password, as the policy demands; none for a service account.
 
             ```proto
             string password = 2;
@@ -373,7 +448,8 @@ class UpdateUserRequest(Message[_UpdateUserRequestFields]):
             optional ubmc.v1alpha1.User user = 1;
             ```
         update_mask:
-            Which of `role`, `enabled`, `must_change_password` to take from `user`. Empty means `role`, if it is set.
+            Which of `role`, `enabled`, `must_change_password`, `certificate_identities` to take from `user`. Empty means `role`,
+            if it is set.
 
             ```proto
             optional google.protobuf.FieldMask update_mask = 2;
@@ -547,6 +623,550 @@ class ChangePasswordResponse(Message[_ChangePasswordResponseFields]):
         ) -> None:
             pass
 
+_UnlockUserRequestFields: TypeAlias = Literal["name"]
+
+class UnlockUserRequest(Message[_UnlockUserRequestFields]):
+    """
+    Request of UnlockUser.
+
+    ```proto
+    message ubmc.v1alpha1.UnlockUserRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+    """
+
+    __slots__ = ("name",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+        ) -> None:
+            pass
+
+        name: str
+
+_UnlockUserResponseFields: TypeAlias = Literal["user"]
+
+class UnlockUserResponse(Message[_UnlockUserResponseFields]):
+    """
+    Response of UnlockUser.
+
+    ```proto
+    message ubmc.v1alpha1.UnlockUserResponse
+    ```
+
+    Attributes:
+        user:
+            The account after the change.
+
+            ```proto
+            optional ubmc.v1alpha1.User user = 1;
+            ```
+    """
+
+    __slots__ = ("user",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            user: User | None = None,
+        ) -> None:
+            pass
+
+        user: User | None
+
+_StartTotpRequestFields: TypeAlias = Literal["name", "current_password"]
+
+class StartTotpRequest(Message[_StartTotpRequestFields]):
+    """
+    Request of StartTotp.
+
+    ```proto
+    message ubmc.v1alpha1.StartTotpRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        current_password:
+            The current password.
+
+            ```proto
+            string current_password = 2;
+            ```
+    """
+
+    __slots__ = ("name", "current_password")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            current_password: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        current_password: str
+
+_StartTotpResponseFields: TypeAlias = Literal["secret", "uri"]
+
+class StartTotpResponse(Message[_StartTotpResponseFields]):
+    """
+    Response of StartTotp.
+
+    ```proto
+    message ubmc.v1alpha1.StartTotpResponse
+    ```
+
+    Attributes:
+        secret:
+            The secret in base32, to be typed.
+
+            ```proto
+            string secret = 1;
+            ```
+        uri:
+            The same as `otpauth://totp/...`, to be shown as a QR code.
+
+            ```proto
+            string uri = 2;
+            ```
+    """
+
+    __slots__ = ("secret", "uri")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            secret: str = "",
+            uri: str = "",
+        ) -> None:
+            pass
+
+        secret: str
+        uri: str
+
+_ConfirmTotpRequestFields: TypeAlias = Literal["name", "one_time_code"]
+
+class ConfirmTotpRequest(Message[_ConfirmTotpRequestFields]):
+    """
+    Request of ConfirmTotp.
+
+    ```proto
+    message ubmc.v1alpha1.ConfirmTotpRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        one_time_code:
+            A code of the new second factor.
+
+            ```proto
+            string one_time_code = 2;
+            ```
+    """
+
+    __slots__ = ("name", "one_time_code")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            one_time_code: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        one_time_code: str
+
+_ConfirmTotpResponseFields: TypeAlias = Literal["recovery_codes"]
+
+class ConfirmTotpResponse(Message[_ConfirmTotpResponseFields]):
+    """
+    Response of ConfirmTotp.
+
+    ```proto
+    message ubmc.v1alpha1.ConfirmTotpResponse
+    ```
+
+    Attributes:
+        recovery_codes:
+            Each opens the account once in place of a code.
+
+            ```proto
+            repeated string recovery_codes = 1;
+            ```
+    """
+
+    __slots__ = ("recovery_codes",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            recovery_codes: list[str] | None = None,
+        ) -> None:
+            pass
+
+        recovery_codes: list[str]
+
+_RemoveTotpRequestFields: TypeAlias = Literal["name", "one_time_code"]
+
+class RemoveTotpRequest(Message[_RemoveTotpRequestFields]):
+    """
+    Request of RemoveTotp.
+
+    ```proto
+    message ubmc.v1alpha1.RemoveTotpRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        one_time_code:
+            A code, or a recovery code; needed for the own account.
+
+            ```proto
+            string one_time_code = 2;
+            ```
+    """
+
+    __slots__ = ("name", "one_time_code")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            one_time_code: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        one_time_code: str
+
+_RemoveTotpResponseFields: TypeAlias = NoReturn
+
+class RemoveTotpResponse(Message[_RemoveTotpResponseFields]):
+    """
+    Response of RemoveTotp.
+
+    ```proto
+    message ubmc.v1alpha1.RemoveTotpResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
+_RegenerateRecoveryCodesRequestFields: TypeAlias = Literal["name", "one_time_code"]
+
+class RegenerateRecoveryCodesRequest(Message[_RegenerateRecoveryCodesRequestFields]):
+    """
+    Request of RegenerateRecoveryCodes.
+
+    ```proto
+    message ubmc.v1alpha1.RegenerateRecoveryCodesRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        one_time_code:
+            A code of the second factor.
+
+            ```proto
+            string one_time_code = 2;
+            ```
+    """
+
+    __slots__ = ("name", "one_time_code")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            one_time_code: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        one_time_code: str
+
+_RegenerateRecoveryCodesResponseFields: TypeAlias = Literal["recovery_codes"]
+
+class RegenerateRecoveryCodesResponse(Message[_RegenerateRecoveryCodesResponseFields]):
+    """
+    Response of RegenerateRecoveryCodes.
+
+    ```proto
+    message ubmc.v1alpha1.RegenerateRecoveryCodesResponse
+    ```
+
+    Attributes:
+        recovery_codes:
+            Each opens the account once in place of a code.
+
+            ```proto
+            repeated string recovery_codes = 1;
+            ```
+    """
+
+    __slots__ = ("recovery_codes",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            recovery_codes: list[str] | None = None,
+        ) -> None:
+            pass
+
+        recovery_codes: list[str]
+
+_ResetIpmiSecretRequestFields: TypeAlias = Literal["name", "short"]
+
+class ResetIpmiSecretRequest(Message[_ResetIpmiSecretRequestFields]):
+    """
+    Request of ResetIpmiSecret.
+
+    ```proto
+    message ubmc.v1alpha1.ResetIpmiSecretRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        short:
+            16 characters instead of 20, for old tools.
+
+            ```proto
+            bool short = 2;
+            ```
+    """
+
+    __slots__ = ("name", "short")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            short: bool = False,
+        ) -> None:
+            pass
+
+        name: str
+        short: bool
+
+_ResetIpmiSecretResponseFields: TypeAlias = Literal["secret"]
+
+class ResetIpmiSecretResponse(Message[_ResetIpmiSecretResponseFields]):
+    """
+    Response of ResetIpmiSecret.
+
+    ```proto
+    message ubmc.v1alpha1.ResetIpmiSecretResponse
+    ```
+
+    Attributes:
+        secret:
+            What to give to an IPMI tool as its password.
+
+            ```proto
+            string secret = 1;
+            ```
+    """
+
+    __slots__ = ("secret",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            secret: str = "",
+        ) -> None:
+            pass
+
+        secret: str
+
+_DeleteIpmiSecretRequestFields: TypeAlias = Literal["name"]
+
+class DeleteIpmiSecretRequest(Message[_DeleteIpmiSecretRequestFields]):
+    """
+    Request of DeleteIpmiSecret.
+
+    ```proto
+    message ubmc.v1alpha1.DeleteIpmiSecretRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+    """
+
+    __slots__ = ("name",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+        ) -> None:
+            pass
+
+        name: str
+
+_DeleteIpmiSecretResponseFields: TypeAlias = NoReturn
+
+class DeleteIpmiSecretResponse(Message[_DeleteIpmiSecretResponseFields]):
+    """
+    Response of DeleteIpmiSecret.
+
+    ```proto
+    message ubmc.v1alpha1.DeleteIpmiSecretResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
+_GetIpmiKeyRequestFields: TypeAlias = Literal["name"]
+
+class GetIpmiKeyRequest(Message[_GetIpmiKeyRequestFields]):
+    """
+    Request of GetIpmiKey.
+
+    ```proto
+    message ubmc.v1alpha1.GetIpmiKeyRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+    """
+
+    __slots__ = ("name",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+        ) -> None:
+            pass
+
+        name: str
+
+_GetIpmiKeyResponseFields: TypeAlias = Literal["key", "privileges"]
+
+class GetIpmiKeyResponse(Message[_GetIpmiKeyResponseFields]):
+    """
+    Response of GetIpmiKey.
+
+    ```proto
+    message ubmc.v1alpha1.GetIpmiKeyResponse
+    ```
+
+    Attributes:
+        key:
+            The secret, as the bytes that IPMI calls K[UID], without padding.
+
+            ```proto
+            bytes key = 1;
+            ```
+        privileges:
+            What the account may do.
+
+            ```proto
+            repeated ubmc.v1alpha1.Privilege privileges = 2 [packed = true];
+            ```
+    """
+
+    __slots__ = ("key", "privileges")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            key: bytes = b"",
+            privileges: list[Privilege] | None = None,
+        ) -> None:
+            pass
+
+        key: bytes
+        privileges: list[Privilege]
+
 _ListRolesRequestFields: TypeAlias = NoReturn
 
 class ListRolesRequest(Message[_ListRolesRequestFields]):
@@ -599,6 +1219,194 @@ class ListRolesResponse(Message[_ListRolesResponseFields]):
 
         roles: list[Role]
 
+_CreateRoleRequestFields: TypeAlias = Literal["role"]
+
+class CreateRoleRequest(Message[_CreateRoleRequestFields]):
+    """
+    Request of CreateRole.
+
+    ```proto
+    message ubmc.v1alpha1.CreateRoleRequest
+    ```
+
+    Attributes:
+        role:
+            The role.
+
+            ```proto
+            optional ubmc.v1alpha1.Role role = 1;
+            ```
+    """
+
+    __slots__ = ("role",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            role: Role | None = None,
+        ) -> None:
+            pass
+
+        role: Role | None
+
+_CreateRoleResponseFields: TypeAlias = Literal["role"]
+
+class CreateRoleResponse(Message[_CreateRoleResponseFields]):
+    """
+    Response of CreateRole.
+
+    ```proto
+    message ubmc.v1alpha1.CreateRoleResponse
+    ```
+
+    Attributes:
+        role:
+            The role after the change.
+
+            ```proto
+            optional ubmc.v1alpha1.Role role = 1;
+            ```
+    """
+
+    __slots__ = ("role",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            role: Role | None = None,
+        ) -> None:
+            pass
+
+        role: Role | None
+
+_UpdateRoleRequestFields: TypeAlias = Literal["role", "update_mask"]
+
+class UpdateRoleRequest(Message[_UpdateRoleRequestFields]):
+    """
+    Request of UpdateRole.
+
+    ```proto
+    message ubmc.v1alpha1.UpdateRoleRequest
+    ```
+
+    Attributes:
+        role:
+            The role.
+
+            ```proto
+            optional ubmc.v1alpha1.Role role = 1;
+            ```
+        update_mask:
+            Only `privileges` can be changed.
+
+            ```proto
+            optional google.protobuf.FieldMask update_mask = 2;
+            ```
+    """
+
+    __slots__ = ("role", "update_mask")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            role: Role | None = None,
+            update_mask: FieldMask | None = None,
+        ) -> None:
+            pass
+
+        role: Role | None
+        update_mask: FieldMask | None
+
+_UpdateRoleResponseFields: TypeAlias = Literal["role"]
+
+class UpdateRoleResponse(Message[_UpdateRoleResponseFields]):
+    """
+    Response of UpdateRole.
+
+    ```proto
+    message ubmc.v1alpha1.UpdateRoleResponse
+    ```
+
+    Attributes:
+        role:
+            The role after the change.
+
+            ```proto
+            optional ubmc.v1alpha1.Role role = 1;
+            ```
+    """
+
+    __slots__ = ("role",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            role: Role | None = None,
+        ) -> None:
+            pass
+
+        role: Role | None
+
+_DeleteRoleRequestFields: TypeAlias = Literal["name"]
+
+class DeleteRoleRequest(Message[_DeleteRoleRequestFields]):
+    """
+    Request of DeleteRole.
+
+    ```proto
+    message ubmc.v1alpha1.DeleteRoleRequest
+    ```
+
+    Attributes:
+        name:
+            Its name.
+
+            ```proto
+            string name = 1;
+            ```
+    """
+
+    __slots__ = ("name",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+        ) -> None:
+            pass
+
+        name: str
+
+_DeleteRoleResponseFields: TypeAlias = NoReturn
+
+class DeleteRoleResponse(Message[_DeleteRoleResponseFields]):
+    """
+    Response of DeleteRole.
+
+    ```proto
+    message ubmc.v1alpha1.DeleteRoleResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
 _UserChangeFields: TypeAlias = Literal["name", "what"]
 
 class UserChange(Message[_UserChangeFields]):
@@ -617,7 +1425,8 @@ class UserChange(Message[_UserChangeFields]):
             string name = 1;
             ```
         what:
-            `created`, `updated`, `deleted`, `given a new password`.
+            `created`, `updated`, `deleted`, `given a new password`, `given another role`, `given an IPMI secret`, `relieved of its
+            IPMI secret`, `recovered on the device`.
 
             ```proto
             string what = 2;
@@ -639,9 +1448,250 @@ class UserChange(Message[_UserChangeFields]):
         name: str
         what: str
 
+_UserLockedFields: TypeAlias = Literal["name", "source", "seconds"]
+
+class UserLocked(Message[_UserLockedFields]):
+    """
+    Logging in to an account is refused for some time. Sessions that are open go on.
+
+    ```proto
+    message ubmc.v1alpha1.UserLocked
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        source:
+            The address of the last attempt.
+
+            ```proto
+            string source = 2;
+            ```
+        seconds:
+            For how long.
+
+            ```proto
+            int32 seconds = 3;
+            ```
+    """
+
+    __slots__ = ("name", "source", "seconds")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            source: str = "",
+            seconds: int = 0,
+        ) -> None:
+            pass
+
+        name: str
+        source: str
+        seconds: int
+
+_UserUnlockedFields: TypeAlias = Literal["name", "reason"]
+
+class UserUnlocked(Message[_UserUnlockedFields]):
+    """
+    An account can be logged in to again.
+
+    ```proto
+    message ubmc.v1alpha1.UserUnlocked
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        reason:
+            `time is over`, `unlocked by NAME`, `recovered on the device`.
+
+            ```proto
+            string reason = 2;
+            ```
+    """
+
+    __slots__ = ("name", "reason")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            reason: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        reason: str
+
+_SourceLockedFields: TypeAlias = Literal["source", "seconds"]
+
+class SourceLocked(Message[_SourceLockedFields]):
+    """
+    Logging in from an address is refused for some time, whatever the account.
+
+    ```proto
+    message ubmc.v1alpha1.SourceLocked
+    ```
+
+    Attributes:
+        source:
+            The address, or the /64 network of an IPv6 address.
+
+            ```proto
+            string source = 1;
+            ```
+        seconds:
+            For how long.
+
+            ```proto
+            int32 seconds = 2;
+            ```
+    """
+
+    __slots__ = ("source", "seconds")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            source: str = "",
+            seconds: int = 0,
+        ) -> None:
+            pass
+
+        source: str
+        seconds: int
+
+_SecondFactorChangeFields: TypeAlias = Literal["name", "what"]
+
+class SecondFactorChange(Message[_SecondFactorChangeFields]):
+    """
+    The second factor of an account changed.
+
+    ```proto
+    message ubmc.v1alpha1.SecondFactorChange
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        what:
+            `set up`, `removed`, `recovery code used`, `new recovery codes`.
+
+            ```proto
+            string what = 2;
+            ```
+    """
+
+    __slots__ = ("name", "what")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            what: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        what: str
+
+_RoleChangeFields: TypeAlias = Literal["name", "what"]
+
+class RoleChange(Message[_RoleChangeFields]):
+    """
+    A role was made, changed or removed.
+
+    ```proto
+    message ubmc.v1alpha1.RoleChange
+    ```
+
+    Attributes:
+        name:
+            Its name.
+
+            ```proto
+            string name = 1;
+            ```
+        what:
+            `created`, `updated`, `deleted`.
+
+            ```proto
+            string what = 2;
+            ```
+    """
+
+    __slots__ = ("name", "what")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            what: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        what: str
+
+class UserSource(Enum):
+    """
+    Where an account comes from.
+
+    ```proto
+    enum ubmc.v1alpha1.UserSource
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            Local.
+
+            ```proto
+            USER_SOURCE_UNSPECIFIED = 0
+            ```
+        LOCAL:
+            It was made on this BMC.
+
+            ```proto
+            USER_SOURCE_LOCAL = 1
+            ```
+        LDAP:
+            It came from the directory (LDAP) when its owner logged in; the directory keeps its password and its role.
+
+            ```proto
+            USER_SOURCE_LDAP = 2
+            ```
+    """
+
+    UNSPECIFIED = 0
+    LOCAL = 1
+    LDAP = 2
+
 
 _DESC = file_desc(
-    b'\n\x18ubmc/v1alpha1/user.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xb4\x02\n\x04User\x124\n\x04name\x18\x01 \x01(\tR\x04nameB \xbaH\x1dr\x1b2\x19^[a-z_][a-z0-9_.-]{0,31}$\x12\x1b\n\x04role\x18\x02 \x01(\tR\x04roleB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x07enabled\x18\x03 \x01(\x08H\x00R\x07enabled\x88\x01\x01\x120\n\x14must_change_password\x18\x04 \x01(\x08R\x12mustChangePassword\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12?\n\rpassword_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0cpasswordTimeB\n\n\x08_enabled"T\n\x04Role\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges"c\n\x10ListUsersRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"f\n\x11ListUsersResponse\x12)\n\x05users\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"/\n\x0eGetUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 ":\n\x0fGetUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"l\n\x11CreateUserRequest\x12/\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12&\n\x08password\x18\x02 \x01(\tR\x08passwordB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01"=\n\x12CreateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"\x81\x01\n\x11UpdateUserRequest\x12/\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"2\n\x11DeleteUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x14\n\x12DeleteUserResponse"\x9a\x01\n\x15ChangePasswordRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x123\n\x10current_password\x18\x02 \x01(\tR\x0fcurrentPasswordB\x08\xbaH\x05r\x03\x18\x80\x01\x12-\n\x0cnew_password\x18\x03 \x01(\tR\x0bnewPasswordB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01"\x18\n\x16ChangePasswordResponse"\x12\n\x10ListRolesRequest">\n\x11ListRolesResponse\x12)\n\x05roles\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.RoleR\x05roles"k\n\nUserChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:5\x92\xb5\x181\n\x04user\x12\x0cUser.Changed\x1a\x19account {name} was {what} \x012\x93\x07\n\x0bUserService\x12t\n\tListUsers\x12\x1f.ubmc.v1alpha1.ListUsersRequest\x1a .ubmc.v1alpha1.ListUsersResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/users\x12u\n\x07GetUser\x12\x1d.ubmc.v1alpha1.GetUserRequest\x1a\x1e.ubmc.v1alpha1.GetUserResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/users/{name}\x12y\n\nCreateUser\x12 .ubmc.v1alpha1.CreateUserRequest\x1a!.ubmc.v1alpha1.CreateUserResponse"&\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x18:\x01*"\x13/api/v1alpha1/users\x12\x88\x01\n\nUpdateUser\x12 .ubmc.v1alpha1.UpdateUserRequest\x1a!.ubmc.v1alpha1.UpdateUserResponse"5\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\':\x04user2\x1f/api/v1alpha1/users/{user.name}\x12}\n\nDeleteUser\x12 .ubmc.v1alpha1.DeleteUserRequest\x1a!.ubmc.v1alpha1.DeleteUserResponse"*\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1alpha1/users/{name}\x12\x9b\x01\n\x0eChangePassword\x12$.ubmc.v1alpha1.ChangePasswordRequest\x1a%.ubmc.v1alpha1.ChangePasswordResponse"<\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02.:\x01*")/api/v1alpha1/users/{name}:changePassword\x12t\n\tListRoles\x12\x1f.ubmc.v1alpha1.ListRolesRequest\x1a .ubmc.v1alpha1.ListRolesResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/rolesb\x06proto3',
+    b'\n\x18ubmc/v1alpha1/user.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\x8b\x06\n\x04User\x124\n\x04name\x18\x01 \x01(\tR\x04nameB \xbaH\x1dr\x1b2\x19^[a-z_][a-z0-9_.-]{0,31}$\x12\x1b\n\x04role\x18\x02 \x01(\tR\x04roleB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x07enabled\x18\x03 \x01(\x08H\x00R\x07enabled\x88\x01\x01\x120\n\x14must_change_password\x18\x04 \x01(\x08R\x12mustChangePassword\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12?\n\rpassword_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0cpasswordTime\x12;\n\x06source\x18\x07 \x01(\x0e2\x19.ubmc.v1alpha1.UserSourceR\x06sourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\'\n\x0fservice_account\x18\x08 \x01(\x08R\x0eserviceAccount\x12=\n\x0clocked_until\x18\t \x01(\x0b2\x1a.google.protobuf.TimestampR\x0blockedUntil\x12L\n\x14password_expire_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\x12passwordExpireTime\x12#\n\rsecond_factor\x18\x0b \x01(\x08R\x0csecondFactor\x12.\n\x13recovery_codes_left\x18\x0c \x01(\x05R\x11recoveryCodesLeft\x12!\n\x0cipmi_enabled\x18\r \x01(\x08R\x0bipmiEnabled\x12j\n\x16certificate_identities\x18\x0e \x03(\tR\x15certificateIdentitiesB3\xbaH0\x92\x01-\x10\x08")r\'2%^(email|upn|uri|dns|cn):[ -~]{1,250}$B\n\n\x08_enabled"\xa6\x01\n\x04Role\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^[A-Za-z][A-Za-z0-9_-]{0,31}$\x12I\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivilegesB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05\x82\x01\x02\x10\x01\x12\x19\n\x08built_in\x18\x03 \x01(\x08R\x07builtIn"c\n\x10ListUsersRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"f\n\x11ListUsersResponse\x12)\n\x05users\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"/\n\x0eGetUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 ":\n\x0fGetUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"j\n\x11CreateUserRequest\x12/\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12$\n\x08password\x18\x02 \x01(\tR\x08passwordB\x08\xbaH\x05r\x03\x18\x80\x01"=\n\x12CreateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"\x81\x01\n\x11UpdateUserRequest\x12/\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"2\n\x11DeleteUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x14\n\x12DeleteUserResponse"\x9a\x01\n\x15ChangePasswordRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x123\n\x10current_password\x18\x02 \x01(\tR\x0fcurrentPasswordB\x08\xbaH\x05r\x03\x18\x80\x01\x12-\n\x0cnew_password\x18\x03 \x01(\tR\x0bnewPasswordB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01"\x18\n\x16ChangePasswordResponse"2\n\x11UnlockUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "=\n\x12UnlockUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"h\n\x10StartTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\x10current_password\x18\x02 \x01(\tR\x0fcurrentPasswordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01"=\n\x11StartTotpResponse\x12\x16\n\x06secret\x18\x01 \x01(\tR\x06secret\x12\x10\n\x03uri\x18\x02 \x01(\tR\x03uri"j\n\x12ConfirmTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x11\xbaH\x0er\x0c2\n^[0-9]{6}$"<\n\x13ConfirmTotpResponse\x12%\n\x0erecovery_codes\x18\x01 \x03(\tR\rrecoveryCodes"_\n\x11RemoveTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12+\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x07\xbaH\x04r\x02\x18 "\x14\n\x12RemoveTotpResponse"v\n\x1eRegenerateRecoveryCodesRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x11\xbaH\x0er\x0c2\n^[0-9]{6}$"H\n\x1fRegenerateRecoveryCodesResponse\x12%\n\x0erecovery_codes\x18\x01 \x03(\tR\rrecoveryCodes"M\n\x16ResetIpmiSecretRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x14\n\x05short\x18\x02 \x01(\x08R\x05short"1\n\x17ResetIpmiSecretResponse\x12\x16\n\x06secret\x18\x01 \x01(\tR\x06secret"8\n\x17DeleteIpmiSecretRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x1a\n\x18DeleteIpmiSecretResponse"2\n\x11GetIpmiKeyRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "`\n\x12GetIpmiKeyResponse\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges"\x12\n\x10ListRolesRequest">\n\x11ListRolesResponse\x12)\n\x05roles\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.RoleR\x05roles"D\n\x11CreateRoleRequest\x12/\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04roleB\x06\xbaH\x03\xc8\x01\x01"=\n\x12CreateRoleResponse\x12\'\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04role"\x81\x01\n\x11UpdateRoleRequest\x12/\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04roleB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateRoleResponse\x12\'\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04role"2\n\x11DeleteRoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x14\n\x12DeleteRoleResponse"k\n\nUserChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:5\x92\xb5\x181\n\x04user\x12\x0cUser.Changed\x1a\x19account {name} was {what} \x01"\xc5\x01\n\nUserLocked\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07seconds\x18\x03 \x01(\x05R\x07seconds:q\x92\xb5\x18m\n\x04user\x12\x0bUser.Locked\x1aVaccount {name} is locked for {seconds} s after wrong passwords, the last from {source} \x02"\x85\x01\n\x0cUserUnlocked\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason:I\x92\xb5\x18E\n\x04user\x12\rUser.Unlocked\x1a,account {name} is no longer locked: {reason} \x01"\xa7\x01\n\x0cSourceLocked\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x18\n\x07seconds\x18\x02 \x01(\x05R\x07seconds:e\x92\xb5\x18a\n\x04user\x12\x11User.SourceLocked\x1aDlogins from {source} are refused for {seconds} s after many failures \x02"\x85\x01\n\x12SecondFactorChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:G\x92\xb5\x18C\n\x04user\x12\x18User.SecondFactorChanged\x1a\x1fsecond factor of {name}: {what} \x01"h\n\nRoleChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:2\x92\xb5\x18.\n\x04user\x12\x0cRole.Changed\x1a\x16role {name} was {what} \x01*V\n\nUserSource\x12\x1b\n\x17USER_SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_SOURCE_LOCAL\x10\x01\x12\x14\n\x10USER_SOURCE_LDAP\x10\x022\xba\x13\n\x0bUserService\x12t\n\tListUsers\x12\x1f.ubmc.v1alpha1.ListUsersRequest\x1a .ubmc.v1alpha1.ListUsersResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/users\x12u\n\x07GetUser\x12\x1d.ubmc.v1alpha1.GetUserRequest\x1a\x1e.ubmc.v1alpha1.GetUserResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/users/{name}\x12y\n\nCreateUser\x12 .ubmc.v1alpha1.CreateUserRequest\x1a!.ubmc.v1alpha1.CreateUserResponse"&\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x18:\x01*"\x13/api/v1alpha1/users\x12\x88\x01\n\nUpdateUser\x12 .ubmc.v1alpha1.UpdateUserRequest\x1a!.ubmc.v1alpha1.UpdateUserResponse"5\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\':\x04user2\x1f/api/v1alpha1/users/{user.name}\x12}\n\nDeleteUser\x12 .ubmc.v1alpha1.DeleteUserRequest\x1a!.ubmc.v1alpha1.DeleteUserResponse"*\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1alpha1/users/{name}\x12\x9b\x01\n\x0eChangePassword\x12$.ubmc.v1alpha1.ChangePasswordRequest\x1a%.ubmc.v1alpha1.ChangePasswordResponse"<\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02.:\x01*")/api/v1alpha1/users/{name}:changePassword\x12\x87\x01\n\nUnlockUser\x12 .ubmc.v1alpha1.UnlockUserRequest\x1a!.ubmc.v1alpha1.UnlockUserResponse"4\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02&:\x01*"!/api/v1alpha1/users/{name}:unlock\x12\x87\x01\n\tStartTotp\x12\x1f.ubmc.v1alpha1.StartTotpRequest\x1a .ubmc.v1alpha1.StartTotpResponse"7\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02):\x01*"$/api/v1alpha1/users/{name}:startTotp\x12\x8f\x01\n\x0bConfirmTotp\x12!.ubmc.v1alpha1.ConfirmTotpRequest\x1a".ubmc.v1alpha1.ConfirmTotpResponse"9\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02+:\x01*"&/api/v1alpha1/users/{name}:confirmTotp\x12\x8b\x01\n\nRemoveTotp\x12 .ubmc.v1alpha1.RemoveTotpRequest\x1a!.ubmc.v1alpha1.RemoveTotpResponse"8\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02*:\x01*"%/api/v1alpha1/users/{name}:removeTotp\x12\xbf\x01\n\x17RegenerateRecoveryCodes\x12-.ubmc.v1alpha1.RegenerateRecoveryCodesRequest\x1a..ubmc.v1alpha1.RegenerateRecoveryCodesResponse"E\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x027:\x01*"2/api/v1alpha1/users/{name}:regenerateRecoveryCodes\x12\x9f\x01\n\x0fResetIpmiSecret\x12%.ubmc.v1alpha1.ResetIpmiSecretRequest\x1a&.ubmc.v1alpha1.ResetIpmiSecretResponse"=\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02/:\x01*"*/api/v1alpha1/users/{name}:resetIpmiSecret\x12\xa3\x01\n\x10DeleteIpmiSecret\x12&.ubmc.v1alpha1.DeleteIpmiSecretRequest\x1a\'.ubmc.v1alpha1.DeleteIpmiSecretResponse">\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x020:\x01*"+/api/v1alpha1/users/{name}:deleteIpmiSecret\x12b\n\nGetIpmiKey\x12 .ubmc.v1alpha1.GetIpmiKeyRequest\x1a!.ubmc.v1alpha1.GetIpmiKeyResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12t\n\tListRoles\x12\x1f.ubmc.v1alpha1.ListRolesRequest\x1a .ubmc.v1alpha1.ListRolesResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/roles\x12y\n\nCreateRole\x12 .ubmc.v1alpha1.CreateRoleRequest\x1a!.ubmc.v1alpha1.CreateRoleResponse"&\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x18:\x01*"\x13/api/v1alpha1/roles\x12\x88\x01\n\nUpdateRole\x12 .ubmc.v1alpha1.UpdateRoleRequest\x1a!.ubmc.v1alpha1.UpdateRoleResponse"5\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\':\x04role2\x1f/api/v1alpha1/roles/{role.name}\x12}\n\nDeleteRole\x12 .ubmc.v1alpha1.DeleteRoleRequest\x1a!.ubmc.v1alpha1.DeleteRoleResponse"*\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1alpha1/roles/{name}b\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
@@ -665,9 +1715,37 @@ _DESC = file_desc(
         "DeleteUserResponse": DeleteUserResponse,
         "ChangePasswordRequest": ChangePasswordRequest,
         "ChangePasswordResponse": ChangePasswordResponse,
+        "UnlockUserRequest": UnlockUserRequest,
+        "UnlockUserResponse": UnlockUserResponse,
+        "StartTotpRequest": StartTotpRequest,
+        "StartTotpResponse": StartTotpResponse,
+        "ConfirmTotpRequest": ConfirmTotpRequest,
+        "ConfirmTotpResponse": ConfirmTotpResponse,
+        "RemoveTotpRequest": RemoveTotpRequest,
+        "RemoveTotpResponse": RemoveTotpResponse,
+        "RegenerateRecoveryCodesRequest": RegenerateRecoveryCodesRequest,
+        "RegenerateRecoveryCodesResponse": RegenerateRecoveryCodesResponse,
+        "ResetIpmiSecretRequest": ResetIpmiSecretRequest,
+        "ResetIpmiSecretResponse": ResetIpmiSecretResponse,
+        "DeleteIpmiSecretRequest": DeleteIpmiSecretRequest,
+        "DeleteIpmiSecretResponse": DeleteIpmiSecretResponse,
+        "GetIpmiKeyRequest": GetIpmiKeyRequest,
+        "GetIpmiKeyResponse": GetIpmiKeyResponse,
         "ListRolesRequest": ListRolesRequest,
         "ListRolesResponse": ListRolesResponse,
+        "CreateRoleRequest": CreateRoleRequest,
+        "CreateRoleResponse": CreateRoleResponse,
+        "UpdateRoleRequest": UpdateRoleRequest,
+        "UpdateRoleResponse": UpdateRoleResponse,
+        "DeleteRoleRequest": DeleteRoleRequest,
+        "DeleteRoleResponse": DeleteRoleResponse,
         "UserChange": UserChange,
+        "UserLocked": UserLocked,
+        "UserUnlocked": UserUnlocked,
+        "SourceLocked": SourceLocked,
+        "SecondFactorChange": SecondFactorChange,
+        "RoleChange": RoleChange,
+        "UserSource": UserSource,
     },
 )
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from ubmc.rpc import Unary
 
-from .user_pb import ChangePasswordRequest, ChangePasswordResponse, CreateUserRequest, CreateUserResponse, DeleteUserRequest, DeleteUserResponse, GetUserRequest, GetUserResponse, ListRolesRequest, ListRolesResponse, ListUsersRequest, ListUsersResponse, UpdateUserRequest, UpdateUserResponse
+from .user_pb import ChangePasswordRequest, ChangePasswordResponse, ConfirmTotpRequest, ConfirmTotpResponse, CreateRoleRequest, CreateRoleResponse, CreateUserRequest, CreateUserResponse, DeleteIpmiSecretRequest, DeleteIpmiSecretResponse, DeleteRoleRequest, DeleteRoleResponse, DeleteUserRequest, DeleteUserResponse, GetIpmiKeyRequest, GetIpmiKeyResponse, GetUserRequest, GetUserResponse, ListRolesRequest, ListRolesResponse, ListUsersRequest, ListUsersResponse, RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse, RemoveTotpRequest, RemoveTotpResponse, ResetIpmiSecretRequest, ResetIpmiSecretResponse, StartTotpRequest, StartTotpResponse, UnlockUserRequest, UnlockUserResponse, UpdateRoleRequest, UpdateRoleResponse, UpdateUserRequest, UpdateUserResponse
 
 
 class UserService:
@@ -29,7 +29,9 @@ class UserService:
     """Makes an account."""
 
     UpdateUser: Final = Unary("ubmc.v1alpha1.UserService", "UpdateUser", UpdateUserRequest, UpdateUserResponse)
-    """Changes `role`, `enabled` or `must_change_password` of an account. The last enabled administrator cannot be taken away."""
+    """Changes `role`, `enabled`, `must_change_password` or `certificate_identities` of an account. The last enabled
+    administrator cannot be taken away. Nobody can give, or change an account that has, a privilege they lack themselves.
+    """
 
     DeleteUser: Final = Unary("ubmc.v1alpha1.UserService", "DeleteUser", DeleteUserRequest, DeleteUserResponse)
     """Removes an account and ends its sessions. The last enabled administrator cannot be removed."""
@@ -39,5 +41,46 @@ class UserService:
     ConfigureUsers, and has to be changed at the next login.
     """
 
+    UnlockUser: Final = Unary("ubmc.v1alpha1.UserService", "UnlockUser", UnlockUserRequest, UnlockUserResponse)
+    """Lets an account log in again at once that was locked after wrong passwords."""
+
+    StartTotp: Final = Unary("ubmc.v1alpha1.UserService", "StartTotp", StartTotpRequest, StartTotpResponse)
+    """Begins to set up a second factor (TOTP, RFC 6238) for the own account; it holds when it is confirmed, within ten
+    minutes. The secret is shown only here.
+    """
+
+    ConfirmTotp: Final = Unary("ubmc.v1alpha1.UserService", "ConfirmTotp", ConfirmTotpRequest, ConfirmTotpResponse)
+    """Confirms the second factor with a code of it. The recovery codes are shown only here. The other sessions of the
+    account end.
+    """
+
+    RemoveTotp: Final = Unary("ubmc.v1alpha1.UserService", "RemoveTotp", RemoveTotpRequest, RemoveTotpResponse)
+    """Takes the second factor from an account. The own needs a code of it, or a recovery code; another's needs
+    ConfigureUsers.
+    """
+
+    RegenerateRecoveryCodes: Final = Unary("ubmc.v1alpha1.UserService", "RegenerateRecoveryCodes", RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse)
+    """Makes new recovery codes for the own account, shown only here; the old ones are worth nothing any more."""
+
+    ResetIpmiSecret: Final = Unary("ubmc.v1alpha1.UserService", "ResetIpmiSecret", ResetIpmiSecretRequest, ResetIpmiSecretResponse)
+    """Makes a new random secret with which an account can use IPMI; shown only here. IPMI never takes the password. The own
+    account needs ConfigureSelf, another ConfigureUsers.
+    """
+
+    DeleteIpmiSecret: Final = Unary("ubmc.v1alpha1.UserService", "DeleteIpmiSecret", DeleteIpmiSecretRequest, DeleteIpmiSecretResponse)
+    """Takes the IPMI secret from an account, which then cannot use IPMI."""
+
+    GetIpmiKey: Final = Unary("ubmc.v1alpha1.UserService", "GetIpmiKey", GetIpmiKeyRequest, GetIpmiKeyResponse)
+    """Reads the IPMI secret of an account. Only the IPMI door asks this."""
+
     ListRoles: Final = Unary("ubmc.v1alpha1.UserService", "ListRoles", ListRolesRequest, ListRolesResponse)
     """Lists the roles and their privileges."""
+
+    CreateRole: Final = Unary("ubmc.v1alpha1.UserService", "CreateRole", CreateRoleRequest, CreateRoleResponse)
+    """Makes a role. Login and ConfigureSelf are part of every role."""
+
+    UpdateRole: Final = Unary("ubmc.v1alpha1.UserService", "UpdateRole", UpdateRoleRequest, UpdateRoleResponse)
+    """Changes the privileges of a role that is not built in; the sessions of its users end."""
+
+    DeleteRole: Final = Unary("ubmc.v1alpha1.UserService", "DeleteRole", DeleteRoleRequest, DeleteRoleResponse)
+    """Removes a role that is not built in and that nobody has."""

@@ -28,7 +28,7 @@ HTTPS = "https"
 CERTIFICATE, KEY, PENDING_KEY = "certificate", "key", "pending-key"
 ACME, ACME_ACCOUNT, POLICY, TRUSTED = "acme", "acme-account", "policy", "trusted:"
 _SEALED = frozenset({KEY, PENDING_KEY, ACME_ACCOUNT})
-DEFAULT_REQUESTS_PER_SECOND = 100
+DEFAULT_REQUESTS_PER_SECOND = 500
 
 
 def default_policy() -> SecurityPolicy:
@@ -36,7 +36,7 @@ def default_policy() -> SecurityPolicy:
     return SecurityPolicy(
         client_certificates=ClientCertificates.OFF,
         basic_auth=True,
-        http3=True,
+        http3=False,
         requests_per_second=DEFAULT_REQUESTS_PER_SECOND,
     )
 

@@ -12,7 +12,8 @@ from ubmc.protocols.rest.encode import JSON
 from ubmc.services.websrv.connect import Connect
 from ubmc.services.websrv.forward import Forwarder
 from ubmc.services.websrv.http.asgi import Receive, Scope, Send
-from ubmc.services.websrv.responses import headers_of, respond, respond_error, respond_miss, source_of
+from ubmc.services.websrv.peer import peer_of
+from ubmc.services.websrv.responses import headers_of, respond, respond_error, respond_miss
 from ubmc.services.websrv.rest import Rest
 from ubmc.v1alpha1.system_pb import GetMetricsRequest, GetMetricsResponse
 from ubmc.v1alpha1.system_rpc import TelemetryService
@@ -75,7 +76,7 @@ class Door:
         trace = Trace.new()
         headers = {**headers_of(scope), "traceparent": str(trace)}
         try:
-            admitted = await self._forwarder.admit(self._metrics, headers, source_of(scope))
+            admitted = await self._forwarder.admit(self._metrics, headers, peer_of(scope))
             answer = await self._forwarder.call(admitted, GetMetricsRequest())
         except UbmcError as error:
             await respond_error(send, error, trace.trace_id)

@@ -23,9 +23,11 @@ from protobuf import Message
 from ubmc.kit.errors import FACES, Internal, UbmcError
 from ubmc.kit.schema import Method, Schema
 from ubmc.kit.tracing import Trace
+from ubmc.services.websrv import browser
 from ubmc.services.websrv.forward import CALL_SECONDS, Admitted, Forwarder
 from ubmc.services.websrv.http.asgi import Disconnected, Receive, Scope, Send, TooLarge, read_body
-from ubmc.services.websrv.responses import COMMON, declared_length, headers_of, respond_error, source_of
+from ubmc.services.websrv.peer import peer_of
+from ubmc.services.websrv.responses import COMMON, declared_length, headers_of, respond_error
 from ubmc.services.websrv.rest import BODY, PUBLIC_BODY
 from ubmc.v1alpha1.deps.buf.validate.validate_pb import FieldPath, FieldPathElement, Violation, Violations
 
@@ -61,7 +63,7 @@ class _Admission:
         """Admit or refuse."""
         state = _admitted.get()
         try:
-            state["admitted"] = await self._forwarder.admit(state["method"], state["headers"], state["source"])
+            state["admitted"] = await self._forwarder.admit(state["method"], state["headers"], state["peer"])
         except UbmcError as error:
             raise to_connect(error) from None
 
@@ -129,7 +131,7 @@ class Connect:
         except TooLarge as error:
             await respond_error(send, error, Trace.new().trace_id)
             return
-        token = _admitted.set({"method": method, "headers": headers, "source": source_of(scope)})
+        token = _admitted.set({"method": method, "headers": headers, "peer": peer_of(scope)})
         try:
             await self._application(scope, receive, _with_common_headers(send))
         finally:
@@ -156,7 +158,10 @@ class Connect:
         ctx.response_headers["trace-id"] = admitted.trace.trace_id
         seconds = CALL_SECONDS if ctx.timeout_ms is None else ctx.timeout_ms / 1000.0
         try:
-            return await self._forwarder.call(admitted, request, seconds)
+            answer = await self._forwarder.call(admitted, request, seconds)
+            for name, value in browser.cookies_for(admitted.method, _admitted.get()["headers"], answer):
+                ctx.response_headers.add(name.decode(), value.decode())
+            return answer
         except UbmcError as error:
             raise to_connect(error) from None
         except Exception as error:

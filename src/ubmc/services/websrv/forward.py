@@ -24,6 +24,8 @@ from ubmc.kit.schema import Method
 from ubmc.kit.tracing import Trace
 from ubmc.rpc import ServerStream, Unary
 from ubmc.services.websrv.identities import Identities, Identity
+from ubmc.services.websrv.peer import Peer, credential
+from ubmc.services.websrv.rates import Rates
 
 CALL_SECONDS = 10.0
 LONGEST_SECONDS = 60.0
@@ -54,32 +56,39 @@ class Admitted:
 class Forwarder:
     """Passes requests on to the services."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, rates: Rates) -> None:
         self._bus = bus
+        self._rates = rates
         self.identities = Identities(bus)
+        self.basic_allowed = True
+        """Policy: whether name and password may come with each request, where the path offers it at all."""
 
-    async def admit(self, method: Method, headers: Mapping[str, str], source: str) -> Admitted:
+    async def admit(self, method: Method, headers: Mapping[str, str], peer: Peer) -> Admitted:
         """Whether this request may be made at all; its body is not needed for that.
 
         Args:
             method: the RPC.
-            headers: of the request, names in lower case; only `authorization`, `idempotency-key` and `traceparent`
-                are looked at.
-            source: the address of the peer of the connection. No header can change it.
+            headers: of the request, names in lower case; only `authorization`, `cookie`, `x-csrf-token`,
+                `idempotency-key` and `traceparent` are looked at.
+            peer: the other end.
 
         Raises:
             Unauthenticated: no token, or nobody's.
-            Denied: the role lacks the privilege.
+            Denied: the role lacks the privilege, or a browser's request its CSRF token.
+            Exhausted: this user makes too many requests.
             Invalid: the idempotency key cannot be one.
         """
         trace = Trace.parse(headers.get("traceparent", "")) or Trace.new()
         key = check_key(headers.get("idempotency-key", ""))
         if method.public:
-            return Admitted(method, None, trace, key, source)
-        identity = await self.identities.identify(_token(headers.get("authorization", "")), source)
+            return Admitted(method, None, trace, key, peer.source)
+        shown = credential(headers, peer, basic_allowed=self.basic_allowed)
+        identity = await self.identities.identify(shown, peer.source)
+        peer.user = identity.principal.user
+        self._rates.take(f"user {peer.user}")
         if method.internal or method.privilege not in identity.principal.privileges:
             raise Denied(_what_is_missing(method, identity))
-        return Admitted(method, identity, trace, key, source)
+        return Admitted(method, identity, trace, key, peer.source)
 
     async def call(self, admitted: Admitted, request: Message[Any], seconds: float = CALL_SECONDS) -> Message[Any]:
         """Forward a unary call. Raises whatever the service answers."""
@@ -121,7 +130,7 @@ class Forwarder:
         """Since usermgr was restarted it signs with another key: ask again who it is."""
         assert admitted.identity is not None
         self.identities.forget(admitted.identity)
-        identity = await self.identities.identify(admitted.identity.token, admitted.source)
+        identity = await self.identities.identify(admitted.identity.shown, admitted.source)
         return Admitted(admitted.method, identity, admitted.trace, admitted.key, admitted.source)
 
     def end_session(self, session: str) -> None:
@@ -138,11 +147,6 @@ class Forwarder:
                 self._bus.end_streams(session, error)
             except UbmcError:
                 continue  # usermgr is away; the next round decides
-
-
-def _token(authorization: str) -> str:
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _what_is_missing(method: Method, identity: Identity) -> str:

@@ -1,7 +1,7 @@
-"""From a bearer token to a signed principal, remembered for some seconds.
+"""From a credential to a signed principal, remembered for some seconds.
 
-The door never makes a principal: usermgr does, and signs it. What the door keeps is keyed by the hash of the token,
-and forgotten at once when the session ends.
+The door never makes a principal: usermgr does, and signs it. What the door keeps is keyed by the hash of the
+credential, and forgotten at once when the session (or whatever the credential is of) ends.
 """
 
 from __future__ import annotations
@@ -14,11 +14,19 @@ from dataclasses import dataclass
 
 from ubmc.kit.bus import Bus
 from ubmc.kit.errors import Unauthenticated
-from ubmc.v1alpha1.session_pb import ExchangeTokenRequest, Principal
+from ubmc.services.websrv.peer import Basic, Client, Credential, Token, certificate_identities
+from ubmc.v1alpha1.session_pb import (
+    ExchangeBasicRequest,
+    ExchangeBasicResponse,
+    ExchangeCertificateRequest,
+    ExchangeCertificateResponse,
+    ExchangeTokenRequest,
+    ExchangeTokenResponse,
+    Principal,
+)
 from ubmc.v1alpha1.session_rpc import SessionService
 
 KEPT = 256
-MAX_TOKEN = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,7 @@ class Identity:
 
     signed: bytes
     principal: Principal
-    token: str
+    shown: Credential
     until: float  # monotonic seconds
 
 
@@ -40,22 +48,22 @@ class Identities:
         self._asking: dict[bytes, asyncio.Task[Identity]] = {}
         self._ended: deque[str] = deque(maxlen=KEPT)
 
-    async def identify(self, token: str, source: str) -> Identity:
-        """Whose token this is.
+    async def identify(self, shown: Credential, source: str) -> Identity:
+        """Whose credential this is.
 
         Raises:
             Unauthenticated: nobody's.
             Unavailable: usermgr is not running.
         """
-        if not token or len(token) > MAX_TOKEN:
-            raise Unauthenticated("log in first: POST /api/v1alpha1/sessions:login")
-        key = hashlib.sha256(token.encode()).digest()
+        key = _key(shown)
         known = self._known.get(key)
         if known is not None and known.until > time.monotonic():
             return known
+        if isinstance(shown, Basic):  # a password costs usermgr a hash; whoever sends it at once with others waits
+            key += source.encode()
         task = self._asking.get(key)
         if task is None:
-            task = asyncio.create_task(self._ask(token, key, source))
+            task = asyncio.create_task(self._ask(shown, source))
             self._asking[key] = task
             task.add_done_callback(lambda done: self._asked(key, done))
         return await asyncio.shield(task)
@@ -65,17 +73,33 @@ class Identities:
         if not done.cancelled():
             done.exception()  # seen, even if everybody who waited for it has left
 
-    async def _ask(self, token: str, key: bytes, source: str) -> Identity:
+    async def _ask(self, shown: Credential, source: str) -> Identity:
         began = time.monotonic()
-        answer = await self._bus.ask(SessionService.ExchangeToken, ExchangeTokenRequest(token=token, source=source))
+        answer = await self._exchange(shown, source)
         principal = self._bus.verifier.verify(answer.principal)
         if principal.session in self._ended:  # it ended while we asked
             raise Unauthenticated("the session has ended; log in again")
-        identity = Identity(answer.principal, principal, token, began + answer.keep_seconds)
-        self._known[key] = identity
+        identity = Identity(answer.principal, principal, shown, began + answer.keep_seconds)
+        if answer.keep_seconds > 0:
+            self._known[_key(shown)] = identity
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
         return identity
+
+    async def _exchange(
+        self, shown: Credential, source: str
+    ) -> ExchangeTokenResponse | ExchangeBasicResponse | ExchangeCertificateResponse:
+        match shown:
+            case Token(token):
+                request = ExchangeTokenRequest(token=token, source=source)
+                return await self._bus.ask(SessionService.ExchangeToken, request)
+            case Basic(user, password):
+                basic = ExchangeBasicRequest(user=user, password=password, source=source)
+                return await self._bus.ask(SessionService.ExchangeBasic, basic)
+            case Client(pem):
+                names = await asyncio.to_thread(certificate_identities, pem)
+                certificate = ExchangeCertificateRequest(identities=names, source=source)
+                return await self._bus.ask(SessionService.ExchangeCertificate, certificate)
 
     def forget_session(self, session: str) -> None:
         """Forget whoever was identified by this session."""
@@ -96,11 +120,16 @@ class Identities:
             raise Unauthenticated("the session is not known any more; connect again")
         key, identity = known
         try:
-            await self._ask(identity.token, key, source)
+            await self._ask(identity.shown, source)
         except Unauthenticated:
             self._known.pop(key, None)
             raise
 
     def forget(self, identity: Identity) -> None:
         """Forget one, so that it is asked anew."""
-        self._known.pop(hashlib.sha256(identity.token.encode()).digest(), None)
+        self._known.pop(_key(identity.shown), None)
+
+
+def _key(shown: Credential) -> bytes:
+    """What a credential is known by; no secret is kept for that."""
+    return hashlib.sha256(repr(shown).encode()).digest()

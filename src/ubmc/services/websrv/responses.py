@@ -36,12 +36,6 @@ def headers_of(scope: Scope) -> Mapping[str, str]:
     return headers
 
 
-def source_of(scope: Scope) -> str:
-    """The address of the peer of the connection."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
-
-
 def declared_length(headers: Mapping[str, str]) -> int:
     """The length of the body as the client declares it; 0 if it does not."""
     text = headers.get("content-length", "")

@@ -15,8 +15,10 @@ from ubmc.kit.tracing import Trace
 from ubmc.protocols.rest.decode import decode, resume
 from ubmc.protocols.rest.encode import EVENT_STREAM, HEARTBEAT, JSON, cursor_of, encode, error_event, event
 from ubmc.protocols.rest.router import Match, Router
+from ubmc.services.websrv import browser
 from ubmc.services.websrv.forward import Admitted, Forwarder
 from ubmc.services.websrv.http.asgi import Disconnected, Receive, Scope, Send, TooLarge, read_body
+from ubmc.services.websrv.peer import peer_of
 from ubmc.services.websrv.responses import (
     COMMON,
     declared_length,
@@ -24,7 +26,6 @@ from ubmc.services.websrv.responses import (
     respond,
     respond_error,
     respond_miss,
-    source_of,
 )
 
 log = logging.getLogger("ubmc.websrv.rest")
@@ -63,7 +64,7 @@ class Rest:
             await self._miss(send, found.allow, headers)
             return
         method = found.route.method
-        admitted = await self._forwarder.admit(method, headers, source_of(scope))
+        admitted = await self._forwarder.admit(method, headers, peer_of(scope))
         limit = PUBLIC_BODY if method.public else BODY
         if declared_length(headers) > limit:
             raise TooLarge(f"the request body is larger than {limit} bytes; send less")
@@ -72,9 +73,10 @@ class Rest:
             resume(found.route, request, headers.get("last-event-id", "").encode("latin-1"))
             await _EventStream(send, admitted).run(self._forwarder.watch(admitted, request), receive)
             return
-        body = encode(await self._forwarder.call(admitted, request))
+        answer = await self._forwarder.call(admitted, request)
+        cookies = browser.cookies_for(method, headers, answer)
         trace_id = admitted.trace.trace_id.encode()
-        await respond(send, 200, body, JSON, ((b"trace-id", trace_id),))
+        await respond(send, 200, encode(answer), JSON, ((b"trace-id", trace_id), *cookies))
 
     @staticmethod
     async def _miss(send: Send, allow: tuple[str, ...], headers: dict[str, str]) -> None:

@@ -39,11 +39,10 @@ class Listener:
         self._app = app
         self._server: asyncio.Server | None = None
         self._shared: Shared | None = None
+        self._context: ssl.SSLContext = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> tuple[str, int]:
         """Listen; returns the bound address. Port 0 takes a free one.
-
-        Renew the certificate by `context.load_cert_chain()`; open connections are not disturbed.
 
         Raises:
             Refused: this listener was started before.
@@ -53,10 +52,15 @@ class Listener:
             raise Refused("this listener was started before; make a new one")
         loop = asyncio.get_running_loop()
         shared = Shared(self._app, _speak, self.limits, self.counts, loop, Connections(self.limits, self.counts))
-        self._server = await loop.create_server(lambda: Gate(shared, context), host, port, backlog=BACKLOG)
+        self._context = context
+        self._server = await loop.create_server(lambda: Gate(shared, self._context), host, port, backlog=BACKLOG)
         self._shared = shared
         bound = self._server.sockets[0].getsockname()
         return str(bound[0]), int(bound[1])
+
+    def use(self, context: ssl.SSLContext) -> None:
+        """Shake hands by this context from now on; open connections are not disturbed."""
+        self._context = context
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no new connections, let running requests finish for `grace_seconds`, then end what is left.

@@ -32,7 +32,7 @@ from h2.settings import SettingCodes, Settings
 from ubmc.services.websrv.http.asgi import App
 from ubmc.services.websrv.http.limits import Limits
 from ubmc.services.websrv.http.listener import Listener
-from ubmc.services.websrv.http.tls import server_context
+from ubmc.services.websrv.http.tls import Material, server_context
 
 HOST = "127.0.0.1"
 
@@ -95,7 +95,8 @@ async def serving(app: App, folder: Path, limits: Limits | None = None) -> Async
     faults: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(str(context)))
     listener = Listener(app, limits=limits)
-    context = server_context(*self_signed(folder))
+    certificate, key = self_signed(folder)
+    context = server_context(Material(certificate.read_text(), key.read_text()))
     _, port = await listener.start(HOST, 0, context)
     try:
         yield Door(listener, port, context)
