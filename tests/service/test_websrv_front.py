@@ -74,7 +74,6 @@ async def test_basic_is_for_redfish_only_and_odd_credentials_are_nobody() -> Non
             "Basic b2xnYTpyaWdodA==",
             "Basic !!",
             "Bearer",
-            "Bearer ",
             f"Bearer {'x' * 300}",
             "Digest x",
             "x",

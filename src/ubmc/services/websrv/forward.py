@@ -84,7 +84,7 @@ class Forwarder:
             return Admitted(method, None, trace, key, peer.source)
         shown = credential(headers, peer, basic_allowed=self.basic_allowed)
         identity = await self.identities.identify(shown, peer.source)
-        peer.user = identity.principal.user
+        peer.is_known(identity.principal.user)
         self._rates.take(f"user {peer.user}")
         if method.internal or method.privilege not in identity.principal.privileges:
             raise Denied(_what_is_missing(method, identity))

@@ -18,6 +18,7 @@ from typing import Any
 
 from ubmc.kit.errors import Denied, Unauthenticated
 from ubmc.services.websrv.http.asgi import Scope
+from ubmc.services.websrv.http.gate import Standing
 
 SESSION_COOKIE = "__Host-ubmc-session"
 CSRF_COOKIE = "__Host-ubmc-csrf"
@@ -43,8 +44,16 @@ class Peer:
     path: str = "/"
     certificate_pem: str = ""
     """The client certificate that TLS has verified."""
+    standing: Standing | None = None
+    """Of its connection, where it has one that is counted."""
     user: str = ""
     """Who it turned out to be; for the access log."""
+
+    def is_known(self, user: str) -> None:
+        """Take note that it is logged in."""
+        self.user = user
+        if self.standing is not None:
+            self.standing.known = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ def peer_of(scope: Scope) -> Peer:
     client = scope.get("client")
     chain = (scope.get("extensions") or {}).get("tls", {}).get("client_cert_chain") or [""]
     peer = Peer(str(client[0]) if client else "", scope.get("method", "GET"), scope["path"], chain[0])
+    peer.standing = scope.get("ubmc.standing")
     scope["ubmc.peer"] = peer
     return peer
 

@@ -49,6 +49,13 @@ class Handler(Protocol):
         """Enforce the deadlines of this protocol; called every sweep."""
 
 
+@dataclass(slots=True)
+class Standing:
+    """Whether somebody who is logged in uses a connection; requests get it in their scope as `ubmc.standing`."""
+
+    known: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a connection; requests get it in their scope."""
@@ -56,36 +63,52 @@ class Facts:
     client: tuple[str, int]
     server: tuple[str, int]
     tls: dict[object, object]
+    standing: Standing = field(default_factory=Standing)
 
 
 class Connections:
-    """Who is connected: admission by caps, and the bookkeeping that goes with it."""
+    """Who is connected: admission by caps, and the bookkeeping that goes with it.
+
+    When the door is full, a newcomer takes the place of a connection by which nobody is logged in: the oldest one of
+    the address that has the most of them. So a crowd of slow clients cannot lock an administrator out.
+    """
 
     def __init__(self, limits: Limits, counts: Counts) -> None:
         self._limits = limits
         self._counts = counts
-        self._by_address: dict[str, int] = {}
+        self._by_address: dict[str, dict[Gate, float]] = {}
         self._full = False
 
-    def admit(self, key: str) -> bool:
+    def admit(self, key: str, gate: Gate, now: float) -> bool:
         """Take a connection of `key` in, or count its refusal."""
-        count = self._by_address.get(key, 0)
-        if self._counts.open >= self._limits.connections_total:
+        count = len(self._by_address.get(key, ()))
+        if self._counts.open >= self._limits.connections_total and not self._make_room(now):
             return self._refuse("total", key)
         if count >= self._limits.connections_per_address:
             return self._refuse("address", key)
-        self._by_address[key] = count + 1
+        self._by_address.setdefault(key, {})[gate] = now
         self._counts.accepted += 1
         self._counts.open += 1
         return True
 
-    def release(self, key: str) -> None:
+    def _make_room(self, now: float) -> bool:
+        """End a connection that nobody is logged in by; whether there was one."""
+        settled = now - self._limits.newcomer_seconds
+        for gates in sorted(self._by_address.values(), key=len, reverse=True):
+            for gate, since in gates.items():
+                if since <= settled and not gate.standing.known:
+                    self._counts.refused["yielded"] += 1
+                    gate.abort()
+                    gate.leave()
+                    return True
+        return False
+
+    def release(self, key: str, gate: Gate) -> None:
         """Give up the place of a connection of `key`."""
         self._counts.open -= 1
-        left = self._by_address[key] - 1
-        if left:
-            self._by_address[key] = left
-        else:
+        gates = self._by_address[key]
+        del gates[gate]
+        if not gates:
             del self._by_address[key]
         # well below the caps, so that a client that hovers at one does not write a line per connection
         low = min(self._limits.connections_total // 2, self._limits.connections_per_address // 2)
@@ -148,6 +171,7 @@ class Gate(asyncio.BufferedProtocol):
         self._upgrade: asyncio.Task[None] | None = None
         self._early = b""
         self._early_end = False
+        self.standing = Standing()
         self.handler: Handler | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -156,7 +180,7 @@ class Gate(asyncio.BufferedProtocol):
             raise TypeError("the gate stands on TCP")
         peer = transport.get_extra_info("peername")
         key = address_key(peer[0]) if peer else ""
-        if self._shared.stopping or not peer or not self._shared.connections.admit(key):
+        if self._shared.stopping or not peer or not self._shared.connections.admit(key, self, self._shared.loop.time()):
             transport.abort()
             return
         self._key = key
@@ -191,7 +215,7 @@ class Gate(asyncio.BufferedProtocol):
 
     def _hand_over(self, raw: asyncio.Transport, tls: asyncio.Transport) -> None:
         peer, here = raw.get_extra_info("peername"), raw.get_extra_info("sockname")
-        facts = Facts((str(peer[0]), int(peer[1])), (str(here[0]), int(here[1])), tls_extension(tls))
+        facts = Facts((str(peer[0]), int(peer[1])), (str(here[0]), int(here[1])), tls_extension(tls), self.standing)
         outlet = Outlet(raw, tls, self._shared.limits, self._shared.counts)
         self._outlet = outlet
         negotiated: ssl.SSLObject = tls.get_extra_info("ssl_object")
@@ -235,8 +259,6 @@ class Gate(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        if self._key is None:
-            return
         self._release()
         handler, self.handler = self.handler, None
         if handler is not None:
@@ -244,9 +266,13 @@ class Gate(asyncio.BufferedProtocol):
         # These lead back to us, and to 256 KiB of TLS buffers that would stay until the collector comes by.
         self._outlet = self._raw = self._upgrade = None
 
+    def leave(self) -> None:
+        """Give up the place at once; what is left of the connection goes by itself."""
+        self._release()
+
     def _release(self) -> None:
         if self._key is not None:
-            self._shared.connections.release(self._key)
+            self._shared.connections.release(self._key, self)
             self._shared.gates.discard(self)
             if not self._shared.gates:
                 self._shared.empty.set()

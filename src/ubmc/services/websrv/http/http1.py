@@ -126,6 +126,8 @@ class Http1(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self.scope["extensions"] = {"tls": self._facts.tls}
+        scope: Any = self.scope  # a key of our own
+        scope["ubmc.standing"] = self._facts.standing
         if self._phase is not Phase.HEAD:
             self._enter(Phase.HEAD, self._limits.header_seconds)
             self._fed = 0

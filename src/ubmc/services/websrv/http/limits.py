@@ -17,11 +17,14 @@ class Limits:
 
     A request body may take `body_seconds` plus the time its received bytes take at `body_min_rate` bytes per second,
     so that a large upload on a slow line passes and a trickle does not. `write_seconds` bounds how long a client may
-    leave an answer unread. `h2_*` counts are per connection and per `flood_seconds`, but for `h2_streams` (at a time).
+    leave an answer unread. `newcomer_seconds` is how long a
+    new connection is safe from having to yield to a newer one. `h2_*` counts are per connection and per
+    `flood_seconds`, but for `h2_streams` (at a time).
     """
 
     connections_total: int = 200
     connections_per_address: int = 50
+    newcomer_seconds: float = 1.0
     handshake_seconds: float = 10.0
     header_bytes: int = 8192
     header_count: int = 64

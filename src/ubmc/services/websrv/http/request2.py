@@ -57,6 +57,7 @@ def scope_of(fields: Iterable[tuple[bytes, bytes]], limits: Limits, facts: Facts
         "client": facts.client,
         "server": facts.server,
         "state": {},
+        "ubmc.standing": facts.standing,
         "extensions": {"tls": facts.tls, "http.response.trailers": {}},
     }
     return scope, length

@@ -50,6 +50,8 @@ class WebSocket(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """Run the application."""
         self.scope.setdefault("extensions", {})["tls"] = self._facts.tls
+        scope: Any = self.scope  # a key of our own
+        scope["ubmc.standing"] = self._facts.standing
         await super().run_asgi()
 
     def expire(self, now: float) -> None:
