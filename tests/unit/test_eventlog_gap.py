@@ -58,7 +58,7 @@ def test_where_counting_begins(known: Position | None, newest: int, acknowledged
 
 
 async def test_position_is_stored_with_the_events(database: Database) -> None:
-    store = Store(database, 100)
+    store = Store(database, 100, 1_000_000)
     await store.open()
     before = store.position
     assert before is None
@@ -66,7 +66,7 @@ async def test_position_is_stored_with_the_events(database: Database) -> None:
     await store.append([lost(3, str(ULID()), 1_000_000)], position)
     await store.append([], Position(position.stream, 18))
     await store.append([lost(1, str(ULID()), 1_000_000)])
-    again = Store(database, 100)
+    again = Store(database, 100, 1_000_000)
     await again.open()
     assert again.position == store.position == Position(position.stream, 18)
     event = await again.get(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ubmc.kit.errors import Invalid
-from ubmc.services.eventlog.query import Paging, cursor, page_size, resume
+from ubmc.services.eventlog.query import Paging, cursor, resume
 from ubmc.v1alpha1.event_pb import EventFilter
 
 
@@ -23,24 +23,13 @@ def test_token_leads_to_the_next_page_of_the_same_query_only() -> None:
     ):
         with pytest.raises(Invalid) as caught:
             other.position(paging.token(17))
-        assert caught.value.violations[0].field == "page_token"
+        assert caught.value.violations[0].field == "pageToken"
 
 
 @pytest.mark.parametrize("token", ["x", "..", "e.1", "e.-1.0", "e.²." + "0" * 12, "." * 60])
 def test_invented_token_is_refused(token: str) -> None:
     with pytest.raises(Invalid):
         Paging("e", None, newest_first=False).position(token)
-
-
-@pytest.mark.parametrize(("asked", "given"), [(0, 100), (1, 1), (1000, 1000)])
-def test_page_size(asked: int, given: int) -> None:
-    assert page_size(asked) == given
-
-
-@pytest.mark.parametrize("asked", [-1, 1001])
-def test_wrong_page_size(asked: int) -> None:
-    with pytest.raises(Invalid, match="page_size"):
-        page_size(asked)
 
 
 def test_resume() -> None:

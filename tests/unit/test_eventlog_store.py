@@ -13,8 +13,7 @@ from ulid import ULID
 from ubmc.kit.database import Database
 from ubmc.services.eventlog.query import condition
 from ubmc.services.eventlog.record import Record
-from ubmc.services.eventlog.service import Options
-from ubmc.services.eventlog.store import Store
+from ubmc.services.eventlog.store import GONE, MIGRATIONS, OWNER, ROW_BYTES, Store
 from ubmc.services.eventlog.stream import MAX_MESSAGES
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.event_pb import Event, EventFilter
@@ -30,8 +29,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
     made.close()
 
 
-async def opened(database: Database, rows: int = 1000) -> Store:
-    store = Store(database, rows)
+async def opened(database: Database, rows: int = 1000, size: int = 1_000_000) -> Store:
+    store = Store(database, rows, size)
     await store.open()
     return store
 
@@ -100,15 +99,119 @@ async def test_the_oldest_go_when_it_is_full_and_ids_are_never_used_again(databa
     assert len(await store.newer(ALL, None, 1000)) <= 50
 
 
-def test_what_the_bus_may_deliver_again_is_still_in_the_log() -> None:
-    rows = Options().rows
-    assert rows - rows // 20 > MAX_MESSAGES
+async def counted(database: Database) -> tuple[int, int]:
+    """Events and bytes as they are, not as they are said to be."""
+    return await database.run(
+        lambda connection: connection.execute(
+            "SELECT count(*), coalesce(sum(bytes), 0) FROM eventlog_events"
+        ).fetchone()
+    )
+
+
+async def test_the_oldest_go_when_there_are_too_many_bytes(database: Database) -> None:
+    store = await opened(database, size=20_000)
+    state = await store.state()
+    for number in range(100):
+        await store.append([record(number, message="x" * 1000)])
+        state = await store.state()
+        assert state.bytes <= 20_000
+        assert (state.count, state.bytes) == await counted(database)
+        assert state.count + state.dropped == number + 1
+    assert state.count >= 16
+    assert (state.oldest_id, state.newest_id) == (101 - state.count, 100)
+    assert (state.max_count, state.max_bytes, state.cleared) == (1000, 20_000, 0)
+    await store.append([record(200, message="y" * 1000), record(201, message="z" * 50_000)])
+    assert messages(await store.newer(ALL, None, 100)) == ["z" * 50_000]  # the newest one always stays
+    assert (await store.state()).dropped == 101
+
+
+async def test_counts_survive_a_restart(database: Database) -> None:
+    store = await opened(database, rows=40)
+    await store.append([record(n) for n in range(50)])
+    await store.clear(20, lambda count: record(message=f"cleared {count}"))
+    before = await store.state()
+    assert (before.dropped, before.cleared) == (12, 8)
+    assert await (await opened(database, rows=40)).state() == before
+
+
+async def test_clear_takes_all_and_says_so_and_ids_go_on(database: Database) -> None:
+    store = await opened(database)
+    await store.append([record(n) for n in range(5)])
+    assert await store.clear(0, lambda count: record(message=f"cleared {count}")) == 5
+    (event,) = await store.newer(ALL, None, 100)
+    assert (event.id, event.message) == (6, "cleared 5")
+    assert (await store.state()).cleared == 5
+    assert await store.clear(2**62, lambda count: record(message=f"cleared {count}")) == 1
+    assert await store.newest() == 7
+    assert (await store.state()).count == 1
+
+
+async def test_clear_leaves_what_came_after(database: Database) -> None:
+    store = await opened(database)
+    await store.append([record(n) for n in range(5)])
+    assert await store.clear(3, lambda count: record(message=f"cleared {count}")) == 3
+    assert messages(await store.newer(ALL, None, 100)) == ["n3", "n4", "cleared 3"]
+    assert (await store.state()).oldest_id == 4
+
+
+async def test_a_clear_that_cannot_be_logged_is_none(database: Database) -> None:
+    store = await opened(database)
+    await store.append([record(n) for n in range(5)])
+
+    def fail(count: int) -> Record:
+        raise ValueError(count)
+
+    with pytest.raises(ValueError, match="5"):
+        await store.clear(0, fail)
+    state = await store.state()
+    assert (state.count, state.cleared) == (5, 0)
+    assert (state.count, state.bytes) == await counted(database)
+
+
+async def test_what_left_the_log_does_not_come_back(database: Database) -> None:
+    store = await opened(database, rows=20)
+    records = [record(n) for n in range(30)]
+    await store.append(records)
+    await store.clear(0, lambda count: record(message="cleared"))
+    before = await store.state()
+    await store.append(records)  # as a bus that lost what it knew would deliver them
+    assert await store.state() == before
+    assert messages(await store.newer(ALL, None, 100)) == ["cleared"]
+
+
+async def test_what_left_is_remembered_for_as_long_as_the_bus_may_deliver_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert GONE >= MAX_MESSAGES
+    monkeypatch.setattr("ubmc.services.eventlog.store.GONE", 10)
+    store = await opened(database, rows=20)
+    for number in range(200):
+        await store.append([record(number)])
+    gone = await database.run(lambda connection: connection.execute("SELECT count(*) FROM eventlog_gone").fetchone())
+    assert gone == (10,)
+
+
+async def test_a_log_of_the_first_version_is_taken_over(database: Database) -> None:
+    await database.migrate(OWNER, MIGRATIONS[:1])
+    await database.run(
+        lambda connection: connection.execute(
+            "INSERT INTO eventlog_events (ulid, time_us, severity, component, message_id, message, arguments, cause)"
+            " VALUES ('u', 0, 1, 'host.0', 'Host.News', '\u00e4', x'7b7d', NULL)"
+        ).close()
+    )
+    store = await opened(database)
+    state = await store.state()
+    assert (state.count, state.bytes, state.oldest_id) == (1, ROW_BYTES + 6 + 9 + 2 + 2, 1)
+    await store.append([record(1, message="\u00e4", arguments=b"{}")])
+    assert (await store.state()).bytes == 2 * state.bytes
 
 
 FILTERS = [
     (EventFilter(), "abcdef"),
     (EventFilter(severity=Severity.WARNING), "bc"),
     (EventFilter(component="host.1"), "d"),
+    (EventFilter(component="host"), "abcdef"),
+    (EventFilter(component="hos"), ""),
     (EventFilter(message_id="Host"), "abcd"),
     (EventFilter(message_id="Host.News"), "abd"),
     (EventFilter(message_id="Host.New"), ""),

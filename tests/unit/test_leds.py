@@ -49,18 +49,9 @@ async def test_sysfs_steady_takes_the_trigger_away_and_lights_fully(tree: Path) 
     async with sysfs_led(tree) as led:
         await led.set(Steady.ON)
         assert attributes(tree, "trigger", "brightness") == ["none", "255"]
+        (tree / "trigger").write_text("[none] heartbeat timer\n")  # as the kernel shows it then
         await led.set(Steady.OFF)
-        assert attributes(tree, "trigger", "brightness") == ["none", "0"]
-
-
-async def test_sysfs_kernel_without_triggers(tree: Path) -> None:
-    (tree / "trigger").unlink()
-    async with sysfs_led(tree) as led:
-        await led.set(Steady.ON)
-        assert attributes(tree, "brightness") == ["255"]
-        with pytest.raises(Unavailable, match="green:power/trigger"):
-            await led.set(Blink(0.5, 0.5))
-    assert not (tree / "trigger").exists()
+        assert attributes(tree, "trigger", "brightness") == ["[none] heartbeat timer\n", "0"]
 
 
 async def test_sysfs_blink_is_left_to_the_kernel(tree: Path) -> None:
@@ -69,17 +60,51 @@ async def test_sysfs_blink_is_left_to_the_kernel(tree: Path) -> None:
     assert attributes(tree, "trigger", "delay_on", "delay_off") == ["timer", "250", "1750"]
 
 
-async def test_sysfs_blink_without_the_timer_trigger_says_so(tree: Path) -> None:
-    (tree / "trigger").write_text("[none] heartbeat\n")
+async def test_sysfs_blink_that_is_under_way_is_not_begun_anew(tree: Path) -> None:
+    (tree / "trigger").write_text("none [timer]\n")
+    (tree / "delay_on").write_text("500 \n")  # with what the kernel may put around it
     async with sysfs_led(tree) as led:
-        with pytest.raises(Unavailable, match='lacks the "timer" LED trigger'):
-            await led.set(Blink(0.5, 0.5))
-    assert attributes(tree, "trigger") == ["[none] heartbeat\n"]
+        await led.set(Blink(0.5, 0.125))
+    assert attributes(tree, "trigger", "delay_on", "delay_off") == ["none [timer]\n", "500 \n", "125"]
+
+
+@pytest.mark.parametrize("triggers", [None, "[none] heartbeat\n"])
+async def test_sysfs_blinks_by_itself_where_the_kernel_cannot(tree: Path, triggers: str | None) -> None:
+    if triggers is None:  # a kernel without CONFIG_LEDS_TRIGGERS
+        (tree / "trigger").unlink()
+    else:
+        (tree / "trigger").write_text(triggers)
+    clock = Clock()
+    led = SysfsLed("power-led", tree.name, root=tree.parent, sleep=clock.sleep)
+    await led.set(Blink(0.3, 0.7))
+    seen = attributes(tree, "brightness")
+    for _ in range(3):
+        await clock.tick_slowly()
+        seen += attributes(tree, "brightness")
+    assert seen == ["255", "0", "255", "0"]
+    await led.set(Blink(0.3, 0.7))  # nothing new
+    await clock.tick_slowly()
+    assert attributes(tree, "brightness") == ["255"]
+    assert clock.asked == [0.3, 0.7, 0.3, 0.7, 0.3]
+    await led.close()
+    assert attributes(tree, "brightness") == ["0"]
+    assert (tree / "trigger").exists() == (triggers is not None)
+
+
+async def test_sysfs_steady_ends_our_own_blinking(tree: Path) -> None:
+    (tree / "trigger").unlink()
+    clock = Clock()
+    led = SysfsLed("power-led", tree.name, root=tree.parent, sleep=clock.sleep)
+    await led.set(Blink(0.3, 0.7))
+    await clock.tick_slowly()
+    await led.set(Steady.ON)
+    await led.close()
+    assert attributes(tree, "brightness") == ["255"]
 
 
 async def test_sysfs_light_that_is_not_there(tmp_path: Path) -> None:
     led = SysfsLed("power-led", "nowhere", root=tmp_path)
-    with pytest.raises(Unavailable, match="nowhere/max_brightness"):
+    with pytest.raises(Unavailable, match="nowhere/"):
         await led.set(Steady.ON)
     await led.close()
     assert list(tmp_path.iterdir()) == []
@@ -145,6 +170,16 @@ class Clock:
         while self._waiting is None:
             await asyncio.sleep(0)
 
+    async def tick_slowly(self) -> None:
+        """As `tick`, for what is done in a thread."""
+        while self._waiting is None:
+            await asyncio.sleep(0.001)
+        self._waiting.set_result(None)
+        self._waiting = None
+        async with asyncio.timeout(5):
+            while self._waiting is None:
+                await asyncio.sleep(0.001)
+
 
 async def test_line_steady() -> None:
     lamp = Lamp()
@@ -168,6 +203,19 @@ async def test_line_blinks_in_turn_and_ends_dark() -> None:
     await clock.tick()
     await led.close()
     assert lamp.levels[-2:] == [True, False]
+
+
+async def test_line_that_blinks_so_already_blinks_on() -> None:
+    lamp, clock = Lamp(), Clock()
+    led = LineLed("power-led", lamp.open, sleep=clock.sleep)
+    await led.set(Blink(0.3, 0.7))
+    await clock.tick()
+    await led.set(Blink(0.3, 0.7))
+    await clock.tick()
+    assert lamp.levels == [True, False, True]
+    await led.set(Blink(0.1, 0.7))
+    assert lamp.levels == [True, False, True, True]
+    await led.close()
 
 
 async def test_line_steady_ends_the_blinking() -> None:

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 from protobuf.wkt import Timestamp
 
+from ubmc.cli.export import FORMATS
+from ubmc.cli.prompt import ask_consent, is_terminal
 from ubmc.cli.settings import Noun, Settings, pass_settings
+from ubmc.cli.span import parse_span
+from ubmc.cli.terminal import emit
 from ubmc.cli.text import cell, columns
 from ubmc.client import Client
+from ubmc.kit.errors import Unavailable
 from ubmc.v1alpha1.event_kind_pb import Severity
-from ubmc.v1alpha1.event_pb import EventFilter, ListEventsRequest, ListEventsResponse, WatchEventsRequest
+from ubmc.v1alpha1.event_pb import (
+    ClearEventsRequest,
+    Event,
+    EventFilter,
+    EventLogState,
+    GetEventLogRequest,
+    GetEventRequest,
+    ListEventsRequest,
+    ListEventsResponse,
+    WatchEventsRequest,
+)
 from ubmc.v1alpha1.event_rpc import EventService
 
 COLUMNS = columns("id", "time", "severity", "component", "kind: message_id", "message")
 
 SEVERITIES = {"ok": Severity.OK, "warning": Severity.WARNING, "critical": Severity.CRITICAL}
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+FACTS = columns(
+    "id", "time", "severity", "component", "kind: message_id", "message", "arguments", "caused by: cause.kind",
+    "user: cause.user", "trace: cause.trace_id", "ULID: ulid",
+)  # fmt: skip
+_LOG = columns(
+    "events: count", "bytes", "at most events: max_count", "at most bytes: max_bytes", "went when full: dropped",
+    "cleared", "oldest: oldest_id", "newest: newest_id",
+)  # fmt: skip
 _PAGE = 1000
 
-event = Noun("event", help="The event log: list it, watch it.")
+event = Noun("event", help="The event log: list it, watch it, export it, clear it.")
 
 
 def parse_time(text: str, now: datetime) -> Timestamp:
@@ -34,8 +56,9 @@ def parse_time(text: str, now: datetime) -> Timestamp:
     Raises:
         click.BadParameter: it is neither.
     """
-    if ago := re.fullmatch(r"([0-9]{1,9})([smhd])", text):
-        moment = now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+    ago = parse_span(text)
+    if ago is not None and not text[-1].isdigit():
+        moment = now - timedelta(seconds=ago)
     else:
         try:
             moment = datetime.fromisoformat(text)
@@ -109,6 +132,16 @@ def list_(
     settings.output.list(answer, COLUMNS, answer.events)
 
 
+@event.command("show")
+@click.argument("id_", metavar="ID", type=click.IntRange(min=1))
+@pass_settings
+def show(settings: Settings, id_: int) -> None:
+    """Show one event with everything that is known of it."""
+    with settings.connect() as client:
+        answer = client.ask(EventService.GetEvent, GetEventRequest(id=id_))
+    settings.output.show(answer, FACTS, answer.event or Event())
+
+
 @event.command("watch")
 @filtering
 @click.option("--cursor", default="", help="Begin behind the event with this cursor (from --json).")
@@ -125,3 +158,67 @@ def watch(
                 output.line(update, [cell(update.event, column.path) for column in COLUMNS])
             elif output.as_json:
                 output.line(update, [])
+
+
+@event.command("log")
+@pass_settings
+def log(settings: Settings) -> None:
+    """Show how full the log is, and how many events have left it."""
+    with settings.connect() as client:
+        answer = client.ask(EventService.GetEventLog, GetEventLogRequest())
+    settings.output.show(answer, _LOG, answer.log or EventLogState())
+
+
+@event.command("clear")
+@click.option("--up-to", "up_to_id", type=click.IntRange(min=1), metavar="ID", help="Leave what came after this event.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_settings
+def clear(settings: Settings, up_to_id: int | None, yes: bool) -> None:
+    """Take all events out of the log; that it was cleared, and by whom, stays in it."""
+    if not yes:
+        if not is_terminal():
+            raise click.UsageError("there is no terminal to ask whether events shall go for ever; say so with --yes")
+        which = "all events" if up_to_id is None else f"all events up to {up_to_id}"
+        if not ask_consent(f"Take {which} out of the log for ever?"):
+            raise click.Abort
+    with settings.connect() as client:
+        answer = client.ask(EventService.ClearEvents, ClearEventsRequest(up_to_id=up_to_id or 0))
+    settings.output.say(answer, f"{answer.cleared} events were taken out of the log")
+
+
+def everything(client: Client, wanted: EventFilter) -> Iterator[Event]:
+    """All events that are wanted, the oldest first, a page at a time."""
+    token = ""
+    while True:
+        request = ListEventsRequest(page_size=_PAGE, page_token=token, filter=wanted)
+        page = client.ask(EventService.ListEvents, request)
+        yield from page.events
+        token = page.next_page_token
+        if not token or not page.events:
+            return
+
+
+@event.command("export")
+@filtering
+@click.option("--until", callback=_moment, metavar="TIME", help="Before this.")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="csv", show_default=True,
+              help="CSV for spreadsheets, JSON for programs.")  # fmt: skip
+@click.option("--output", "file", type=click.Path(dir_okay=False, path_type=Path), help="Into this file, not stdout.")
+@pass_settings
+def export(
+    settings: Settings, *, severity: str | None, component: str, kind: str, since: Timestamp | None,
+    until: Timestamp | None, form: str, file: Path | None,
+) -> None:  # fmt: skip
+    """Write the whole log, the oldest event first; no spreadsheet or terminal obeys what stands in it."""
+    wanted = _filter(severity, component, kind, since)
+    wanted.until = until
+    write = FORMATS["json" if settings.as_json else form]
+    with settings.connect() as client:
+        if file is None:
+            write(everything(client, wanted), emit)
+            return
+        try:
+            with file.open("w", encoding="utf-8") as opened:
+                write(everything(client, wanted), lambda line: print(line, file=opened))
+        except OSError as error:
+            raise Unavailable(f"{file} cannot be written: {error.strerror}") from error

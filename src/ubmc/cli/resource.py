@@ -45,17 +45,23 @@ class Resource(Listing):
     facts: tuple[Column, ...]
 
 
-def list_all(client: Client, resource: Listing) -> Any:
+def list_all(client: Client, resource: Listing, **wanted: Any) -> Any:
     """The answer with all pages in one.
+
+    Args:
+        client: whom to ask.
+        resource: what to list.
+        wanted: further fields of the request: which things are wanted.
 
     Raises:
         NotFound: the list does not end.
     """
-    whole = client.ask(resource.list, resource.list.request(page_size=_PAGE))
+    whole = client.ask(resource.list, resource.list.request(page_size=_PAGE, **wanted))
     for _ in range(_MOST_PAGES):
         if not whole.next_page_token:
             return whole
-        page = client.ask(resource.list, resource.list.request(page_size=_PAGE, page_token=whole.next_page_token))
+        request = resource.list.request(page_size=_PAGE, page_token=whole.next_page_token, **wanted)
+        page = client.ask(resource.list, request)
         getattr(whole, resource.items).extend(getattr(page, resource.items))
         whole.next_page_token = page.next_page_token
     raise NotFound(f"the list of {resource.items} has no end")

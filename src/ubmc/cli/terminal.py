@@ -28,6 +28,9 @@ COLOURS: Mapping[str, Colour] = MappingProxyType(
         "powering on": "yellow", "powering off": "yellow", "restarting": "yellow", "cycling": "yellow",
         "running": "yellow", "starting": "yellow", "warning": "yellow", "unknown": "yellow",
         "critical": "red", "failed": "red", "degraded": "red",
+        "normal": "green", "good": "green",
+        "stale": "yellow", "implausible": "yellow", "slow": "yellow", "absent": "yellow", "fail safe": "yellow",
+        "fatal": "red", "seized": "red", "unwritable": "red", "overheated": "red",
     }
 )  # fmt: skip
 

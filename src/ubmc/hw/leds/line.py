@@ -1,20 +1,17 @@
-"""A light on a GPIO line, of whatever world the line is. Blinking is a task here, since a line knows no timer."""
+"""A light on a GPIO line, of whatever world the line is. Blinking is a task of ours, since a line knows no timer."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 
 from ubmc.hw.gpio.port import OutputLine
+from ubmc.hw.leds.blinker import Blinker, Sleep
 from ubmc.hw.leds.port import Blink, Led, LedState, Steady
-from ubmc.kit.errors import UbmcError, Unavailable
-
-_LOG = logging.getLogger("ubmc.leds")
+from ubmc.kit.errors import Unavailable
 
 OpenLine = Callable[[], Awaitable[OutputLine]]
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class LineLed(Led):
@@ -31,8 +28,7 @@ class LineLed(Led):
         self._name = name
         self._open_line = open_line
         self._line: OutputLine | None = None
-        self._sleep = sleep
-        self._blinking: asyncio.Task[None] | None = None
+        self._blinker = Blinker(name, self._drive, sleep=sleep)
         self._turn = asyncio.Lock()
 
     @property
@@ -41,7 +37,7 @@ class LineLed(Led):
         return self._name
 
     async def set(self, state: LedState) -> None:
-        """Show this from now on.
+        """Show this from now on; what blinks so already blinks on.
 
         Raises:
             Unavailable: the line does not obey.
@@ -49,10 +45,12 @@ class LineLed(Led):
             Busy: somebody else holds it.
         """
         async with self._turn:
-            await self._stop_blinking()
+            if state == self._blinker.state:
+                return
+            await self._blinker.end()
             await self._drive(active=state is not Steady.OFF)
             if isinstance(state, Blink):
-                self._blinking = asyncio.create_task(self._blink(state), name=f"blink-{self._name}")
+                self._blinker.begin(state)
 
     async def _drive(self, *, active: bool) -> None:
         if self._line is None:
@@ -69,36 +67,11 @@ class LineLed(Led):
             with contextlib.suppress(Unavailable):  # a line that is lost cannot be given back in order
                 await line.close()
 
-    async def _blink(self, state: Blink) -> None:
-        """Begins lit. A line that fails is tried again at the next turn, and told of once."""
-        lit, failed = True, False
-        while True:
-            await self._sleep(state.on_seconds if lit else state.off_seconds)
-            lit = not lit
-            try:
-                await self._drive(active=lit)
-            except UbmcError as error:
-                if not failed:
-                    _LOG.warning("light does not blink: %s", error, extra={"led": self._name})
-                failed = True
-            else:
-                if failed:
-                    _LOG.info("light blinks again", extra={"led": self._name})
-                failed = False
-
-    async def _stop_blinking(self) -> bool:
-        task, self._blinking = self._blinking, None
-        if task is None:
-            return False
-        task.cancel()
-        await asyncio.wait([task])
-        return True
-
     async def close(self) -> None:
         """Give the line back. A steady light stays as it is; a blinking one goes dark, since nobody blinks it now."""
         async with self._turn:
             try:
-                if await self._stop_blinking() and self._line is not None:
+                if await self._blinker.end() and self._line is not None:
                     with contextlib.suppress(Unavailable):
                         await self._drive(active=False)
             finally:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from ubmc.kit.errors import Invalid, Violation
+from ubmc.kit.pages import wrong
 from ubmc.services.eventlog.record import microseconds
 from ubmc.v1alpha1.event_pb import EventFilter
 
-DEFAULT_PAGE = 100
-MAX_PAGE = 1000
 _MAX_DIGITS = 18
 
 
@@ -34,29 +32,15 @@ def condition(wanted: EventFilter | None) -> Condition:
     if wanted is not None:
         if wanted.severity.value:
             add("severity >= ?", wanted.severity.value)
-        if wanted.component:
-            add("component = ?", wanted.component)
-        if wanted.message_id:  # "/" comes right after "."
-            add(
-                "(message_id = ? OR (message_id > ? AND message_id < ?))",
-                wanted.message_id, f"{wanted.message_id}.", f"{wanted.message_id}/",
-            )  # fmt: skip
+        for column, name in (("component", wanted.component), ("message_id", wanted.message_id)):
+            if name:  # "/" comes right after "."
+                term = f"({column} = ? OR ({column} > ? AND {column} < ?))"
+                add(term, name, f"{name}.", f"{name}/")
         if wanted.since is not None:
             add("time_us >= ?", microseconds(wanted.since))
         if wanted.until is not None:
             add("time_us < ?", microseconds(wanted.until))
     return Condition(" AND ".join(terms), tuple(parameters))
-
-
-def page_size(asked: int) -> int:
-    """How many events a page may have.
-
-    Raises:
-        Invalid: it is negative or more than 1,000.
-    """
-    if not 0 <= asked <= MAX_PAGE:
-        raise _invalid("page_size", f"a page has 1 to {MAX_PAGE} events")
-    return asked or DEFAULT_PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +67,9 @@ class Paging:
         digits, _, digest = rest.partition(".")
         position = _number(digits)
         if position is None or digest != self._digest():
-            raise _invalid("page_token", "the token belongs to another query: filter and order stay the same")
+            raise wrong("pageToken", "the token belongs to another query: filter and order stay the same")
         if epoch != self.epoch:
-            raise _invalid("page_token", "the log was rebuilt since; begin at the first page again")
+            raise wrong("pageToken", "the log was rebuilt since; begin at the first page again")
         return position
 
     def _digest(self) -> str:
@@ -114,13 +98,9 @@ def resume(text: str, epoch: str, newest: int) -> int:
     known, _, digits = text.partition(":")
     position = _number(digits)
     if position is None:
-        raise _invalid("cursor", "give the cursor of the last event received, or none")
+        raise wrong("cursor", "give the cursor of the last event received, or none")
     return position if known == epoch and position <= newest else 0
 
 
 def _number(digits: str) -> int | None:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS else None
-
-
-def _invalid(field: str, message: str) -> Invalid:
-    return Invalid(f"{field}: {message}", violations=[Violation(field, "format", message)])

@@ -1,4 +1,4 @@
-"""From an envelope on the bus to what is stored: the text for people, the arguments for programs, all bounded. Pure.
+"""From an envelope on the bus to what is stored: the text for people, the arguments for programs, all bounded. No I/O.
 
 The text comes from the `event` option of the message's type in the schema. Whatever cannot be read that well is stored
 with less, never lost; only what is no envelope at all is refused.
@@ -15,11 +15,12 @@ from typing import Any
 import orjson
 from protobuf import Message
 from protobuf.wkt import Timestamp
+from ulid import ULID
 
 from ubmc.kit import subjects
 from ubmc.kit.errors import Invalid
 from ubmc.v1alpha1.event_kind_pb import EventKind, Severity
-from ubmc.v1alpha1.event_pb import EventEnvelope
+from ubmc.v1alpha1.event_pb import EventEnvelope, EventLogCleared
 from ubmc.v1alpha1.host_pb import Cause
 
 Kinds = Mapping[str, type[Message[Any]]]
@@ -97,6 +98,20 @@ def lost(count: int, ulid: str, time_us: int) -> Record:
         arguments=orjson.dumps({"count": str(count)}),
         cause=None,
     )
+
+
+def cleared(count: int, cause: Cause | None, kinds: Kinds) -> Record:
+    """The event log's own event: somebody took so many events out of it."""
+    news = EventLogCleared(cleared=count)
+    envelope = EventEnvelope(
+        ulid=str(ULID()),
+        time=Timestamp.now(),
+        component="bmc.0",
+        cause=cause,
+        type=type(news).desc().type_name,
+        body=news.to_binary(),
+    )
+    return read(envelope.to_binary(), kinds)
 
 
 def microseconds(time: Timestamp) -> int:

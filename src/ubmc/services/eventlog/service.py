@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from nats.aio.msg import Msg
@@ -20,15 +21,20 @@ from ulid import ULID
 
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Invalid, NotFound, Unavailable
+from ubmc.kit.pages import page_size
 from ubmc.kit.schema import Schema
 from ubmc.kit.service import Service, rpc, stream
 from ubmc.services.eventlog import query
 from ubmc.services.eventlog.gap import Position
-from ubmc.services.eventlog.record import Record, lost, read
+from ubmc.services.eventlog.record import Record, cleared, lost, read
 from ubmc.services.eventlog.store import Store
 from ubmc.services.eventlog.stream import Inbox, StreamLost, ensure, sequence
 from ubmc.v1alpha1.event_pb import (
+    ClearEventsRequest,
+    ClearEventsResponse,
     Event,
+    GetEventLogRequest,
+    GetEventLogResponse,
     GetEventRequest,
     GetEventResponse,
     ListEventsRequest,
@@ -51,6 +57,8 @@ class Options:
 
     rows: int = 10_000
     """At most so many events are kept; the oldest go first."""
+    size: int = 8 * 1024 * 1024
+    """At most so many bytes of them are kept."""
     away_seconds: float = 60.0
     """So long JetStream may be away while the bus is there, before the service fails."""
 
@@ -69,7 +77,7 @@ class EventLog(Service):
 
     def __init__(self, database: Database, schema: Schema, options: Options | None = None) -> None:
         self._options = options or Options()
-        self._store = Store(database, self._options.rows)
+        self._store = Store(database, self._options.rows, self._options.size)
         self._schema = schema
         self._appended = asyncio.Event()
         self._malformed = Counter(
@@ -171,10 +179,13 @@ class EventLog(Service):
                 "events were lost: the bus had no room to keep them until they were read", extra={"lost": missing}
             )
         if records:
-            appended, self._appended = self._appended, asyncio.Event()
-            appended.set()
+            self._wake_watchers()
         await inbox.done(stored, refused)
         return position
+
+    def _wake_watchers(self) -> None:
+        appended, self._appended = self._appended, asyncio.Event()
+        appended.set()
 
     def _refuse(self, message: Msg, error: Invalid) -> None:
         self._malformed.inc()
@@ -188,7 +199,7 @@ class EventLog(Service):
     @rpc(EventService.ListEvents)
     async def list_events(self, request: ListEventsRequest) -> ListEventsResponse:
         """One page of events; it may be shorter than asked for, since an answer has a largest size."""
-        size = query.page_size(request.page_size)
+        size = page_size(request.page_size)
         paging = query.Paging(self._store.epoch, request.filter, request.newest_first)
         select = self._store.older if request.newest_first else self._store.newer
         found = await select(query.condition(request.filter), paging.position(request.page_token), size + 1)
@@ -201,8 +212,21 @@ class EventLog(Service):
         """One event."""
         event = await self._store.get(request.id)
         if event is None:
-            raise NotFound(f"there is no event {request.id}; the oldest ones go when the log is full")
+            raise NotFound(f"there is no event {request.id}; events go when the log is full or cleared")
         return GetEventResponse(event=event)
+
+    @rpc(EventService.GetEventLog)
+    async def get_event_log(self, request: GetEventLogRequest) -> GetEventLogResponse:
+        """How full the log is."""
+        return GetEventLogResponse(log=await self._store.state())
+
+    @rpc(EventService.ClearEvents)
+    async def clear_events(self, request: ClearEventsRequest) -> ClearEventsResponse:
+        """Take events out and log that in one transaction; over the bus a crash might part the two."""
+        note = partial(cleared, cause=self.bus.cause(), kinds=self._schema.events)
+        count = await self._store.clear(request.up_to_id, note)
+        self._wake_watchers()
+        return ClearEventsResponse(cleared=count)
 
     @stream(EventService.WatchEvents)
     async def watch_events(self, request: WatchEventsRequest) -> AsyncIterator[WatchEventsResponse]:

@@ -1,7 +1,7 @@
 """The events in the database. An event is there once, whatever comes twice, and ids rise for ever.
 
-Rows are bounded, and the bound is above that of the stream on the bus (`stream.MAX_MESSAGES`): whatever the bus may
-deliver again is therefore still here to be recognised by its ULID.
+The log is bounded by count and by bytes. What left it, because it was full or somebody cleared it, is remembered by
+its ULID for as long as the bus may deliver it again: so nothing that is gone comes back.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import orjson
@@ -19,13 +20,15 @@ from ubmc.kit.errors import Unavailable
 from ubmc.services.eventlog.gap import Position
 from ubmc.services.eventlog.query import Condition
 from ubmc.services.eventlog.record import Record
+from ubmc.services.eventlog.stream import MAX_MESSAGES
 from ubmc.v1alpha1.event_kind_pb import Severity
-from ubmc.v1alpha1.event_pb import Event
+from ubmc.v1alpha1.event_pb import Event, EventLogState
 from ubmc.v1alpha1.host_pb import Cause
 
 T = TypeVar("T")
 
 OWNER = "eventlog"
+ROW_BYTES = 64  # id, time, severity, ULID and what SQLite says about the columns, about
 MIGRATIONS = (
     """
     CREATE TABLE eventlog_events (
@@ -45,17 +48,47 @@ MIGRATIONS = (
     CREATE INDEX eventlog_events_message_id ON eventlog_events (message_id);
     CREATE TABLE eventlog_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT
     """,
+    f"""
+    ALTER TABLE eventlog_events ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE eventlog_events SET bytes = {ROW_BYTES} + length(CAST(component AS BLOB)) + length(CAST(message_id AS BLOB))
+        + length(CAST(message AS BLOB)) + length(arguments) + coalesce(length(cause), 0);
+    CREATE TABLE eventlog_tally (
+        count INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        dropped INTEGER NOT NULL,
+        cleared INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO eventlog_tally SELECT count(*), coalesce(sum(bytes), 0), 0, 0 FROM eventlog_events;
+    CREATE TABLE eventlog_gone (id INTEGER PRIMARY KEY, ulid TEXT NOT NULL UNIQUE) STRICT
+    """,  # noqa: S608  a constant
 )
+GONE = MAX_MESSAGES
+"""So many of the events that left the log are remembered: as many as the stream on the bus can hold."""
 _EPOCH_BYTES = 6
 _TRIM_PART = 20  # when the log is full, a twentieth of it goes at once
 
 _COLUMNS = "id, ulid, time_us, severity, component, message_id, message, arguments, cause"
 _INSERT = (
-    "INSERT INTO eventlog_events (ulid, time_us, severity, component, message_id, message, arguments, cause)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ulid) DO NOTHING"
+    "INSERT INTO eventlog_events (ulid, time_us, severity, component, message_id, message, arguments, cause, bytes)"
+    " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE ?1 NOT IN (SELECT ulid FROM eventlog_gone)"
+    " ON CONFLICT (ulid) DO NOTHING"
 )
 _SET_POSITION = "INSERT OR REPLACE INTO eventlog_meta VALUES ('position', ?)"
-_TRIM = "DELETE FROM eventlog_events WHERE id IN (SELECT id FROM eventlog_events ORDER BY id LIMIT ?)"
+_REMEMBER = (
+    "INSERT INTO eventlog_gone SELECT id, ulid FROM eventlog_events WHERE id <= ? ORDER BY id DESC LIMIT ?"
+    " ON CONFLICT DO NOTHING"
+)
+_FORGET = "DELETE FROM eventlog_gone WHERE id <= (SELECT id FROM eventlog_gone ORDER BY id DESC LIMIT 1 OFFSET ?)"
+
+
+@dataclass(slots=True)
+class Tally:
+    """How much is in the log, and how much has left it; kept in the same transactions."""
+
+    count: int
+    bytes: int
+    dropped: int
+    cleared: int
 
 
 class Store:
@@ -64,12 +97,13 @@ class Store:
     Args:
         database: where they are.
         rows: at most so many events are kept, the oldest go first.
+        size: at most so many bytes.
     """
 
-    def __init__(self, database: Database, rows: int) -> None:
+    def __init__(self, database: Database, rows: int, size: int) -> None:
         self._database = database
         self._rows = rows
-        self._count = 0
+        self._size = size
         self.epoch = ""
         """Changes when the log was rebuilt from nothing."""
         self.position: Position | None = None
@@ -83,17 +117,16 @@ class Store:
         """
         await self._database.migrate(OWNER, MIGRATIONS)
 
-        def job(connection: sqlite3.Connection) -> tuple[str, int, Position | None]:
+        def job(connection: sqlite3.Connection) -> tuple[str, Position | None]:
             new = secrets.token_hex(_EPOCH_BYTES)
             connection.execute("INSERT INTO eventlog_meta VALUES ('epoch', ?) ON CONFLICT DO NOTHING", (new,))
             epoch = connection.execute("SELECT value FROM eventlog_meta WHERE name = 'epoch'").fetchone()[0]
-            count = connection.execute("SELECT count(*) FROM eventlog_events").fetchone()[0]
-            return epoch, count, _position(connection)
+            return epoch, _position(connection)
 
-        self.epoch, self._count, self.position = await self._run(job)
+        self.epoch, self.position = await self._run(job)
 
     async def append(self, records: Sequence[Record], position: Position | None = None) -> None:
-        """Store events in this order; what is there already is left as it is. When it returns they are on disk.
+        """Store events in this order; what is or was there already is left as it is. When it returns they are on disk.
 
         Args:
             records: the events.
@@ -102,22 +135,79 @@ class Store:
         Raises:
             Unavailable: the database does not take them.
         """
-        count, limit = self._count, self._rows
 
-        def job(connection: sqlite3.Connection) -> int:
-            rows = [
-                (r.ulid, r.time_us, r.severity, r.component, r.message_id, r.message, r.arguments, r.cause)
-                for r in records
-            ]
-            now = count + (connection.executemany(_INSERT, rows).rowcount if rows else 0)
+        def job(connection: sqlite3.Connection) -> None:
+            tally = _tally(connection)
+            self._insert(connection, tally, records)
             if position is not None:
                 connection.execute(_SET_POSITION, (f"{position.sequence} {position.stream}",))
-            if now > limit:
-                now -= connection.execute(_TRIM, (now - limit + limit // _TRIM_PART,)).rowcount
-            return now
+            _set_tally(connection, tally)
 
-        self._count = await self._run(job)
+        await self._run(job)
         self.position = position or self.position
+
+    async def clear(self, up_to: int, note: Callable[[int], Record]) -> int:
+        """Take out the events up to an id, and log that, both or neither; how many they were.
+
+        Args:
+            up_to: the id; 0 for all there are.
+            note: makes the event that says that so many were taken out.
+
+        Raises:
+            Unavailable: the database does not take it.
+        """
+
+        def job(connection: sqlite3.Connection) -> int:
+            tally = _tally(connection)
+            count = _take_out(connection, tally, min(up_to or _newest(connection), _newest(connection)))
+            tally.cleared += count
+            self._insert(connection, tally, [note(count)])
+            _set_tally(connection, tally)
+            return count
+
+        return await self._run(job)
+
+    def _insert(self, connection: sqlite3.Connection, tally: Tally, records: Sequence[Record]) -> None:
+        for r in records:
+            size = _size(r)
+            row = (r.ulid, r.time_us, r.severity, r.component, r.message_id, r.message, r.arguments, r.cause, size)
+            if connection.execute(_INSERT, row).rowcount:
+                tally.count += 1
+                tally.bytes += size
+        if tally.count > self._rows or tally.bytes > self._size:
+            tally.dropped += _take_out(connection, tally, self._last_too_many(connection, tally))
+
+    def _last_too_many(self, connection: sqlite3.Connection, tally: Tally) -> int:
+        """The id up to which events go, so that there is room again; the newest one always stays."""
+        spare_rows = tally.count - self._rows + self._rows // _TRIM_PART
+        spare_bytes = tally.bytes - self._size + self._size // _TRIM_PART
+        last = 0
+        for event_id, size in connection.execute("SELECT id, bytes FROM eventlog_events ORDER BY id"):
+            if spare_rows <= 0 and spare_bytes <= 0:
+                return last
+            spare_rows -= 1
+            spare_bytes -= size
+            last = event_id
+        return last - 1
+
+    async def state(self) -> EventLogState:
+        """How full the log is."""
+
+        def job(connection: sqlite3.Connection) -> EventLogState:
+            tally = _tally(connection)
+            oldest: int = connection.execute("SELECT coalesce(min(id), 0) FROM eventlog_events").fetchone()[0]
+            return EventLogState(
+                count=tally.count,
+                bytes=tally.bytes,
+                max_count=self._rows,
+                max_bytes=self._size,
+                dropped=tally.dropped,
+                cleared=tally.cleared,
+                oldest_id=oldest,
+                newest_id=_newest(connection),
+            )
+
+        return await self._run(job)
 
     async def get(self, event_id: int) -> Event | None:
         """The event with this id; None if there is none (any more)."""
@@ -153,6 +243,35 @@ class Store:
             return await self._database.run(job)
         except sqlite3.Error as error:
             raise Unavailable(f"the event log cannot be read or written: {error}") from error
+
+
+def _take_out(connection: sqlite3.Connection, tally: Tally, up_to: int) -> int:
+    """Delete the events up to an id and remember that they were there; how many they were."""
+    count, size = connection.execute(
+        "SELECT count(*), coalesce(sum(bytes), 0) FROM eventlog_events WHERE id <= ?", (up_to,)
+    ).fetchone()
+    connection.execute(_REMEMBER, (up_to, GONE))
+    connection.execute(_FORGET, (GONE,))
+    connection.execute("DELETE FROM eventlog_events WHERE id <= ?", (up_to,))
+    tally.count -= count
+    tally.bytes -= size
+    return int(count)
+
+
+def _size(record: Record) -> int:
+    texts = (record.component, record.message_id, record.message)
+    return ROW_BYTES + sum(len(text.encode()) for text in texts) + len(record.arguments) + len(record.cause or b"")
+
+
+def _tally(connection: sqlite3.Connection) -> Tally:
+    return Tally(*connection.execute("SELECT count, bytes, dropped, cleared FROM eventlog_tally").fetchone())
+
+
+def _set_tally(connection: sqlite3.Connection, tally: Tally) -> None:
+    connection.execute(
+        "UPDATE eventlog_tally SET count = ?, bytes = ?, dropped = ?, cleared = ?",
+        (tally.count, tally.bytes, tally.dropped, tally.cleared),
+    )
 
 
 def _position(connection: sqlite3.Connection) -> Position | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import OrderedDict
 from datetime import UTC, datetime
 
 from protobuf.wkt import Timestamp
 
-from ubmc.kit.errors import Invalid, NotFound, Unavailable
+from ubmc.kit.errors import NotFound, Unavailable
+from ubmc.kit.pages import page
 from ubmc.kit.process import Place
 from ubmc.kit.service import Service, on, rpc
 from ubmc.v1alpha1.event_kind_pb import Severity
@@ -30,8 +30,6 @@ from ubmc.v1alpha1.task_pb import GetTaskRequest, GetTaskResponse, ListTasksRequ
 from ubmc.v1alpha1.task_rpc import TaskService
 
 MAX_TASKS = 256
-_PAGE = 100
-_PAGE_TOKEN = re.compile("[0-9]{1,9}")
 _STATES = {state.name: state for state in ServiceState}
 _SEVERITIES = {"FAILED": Severity.WARNING, "DEGRADED": Severity.CRITICAL, "READY": Severity.OK}
 _WORDS = {"FAILED": "failed", "DEGRADED": "degraded", "READY": "ready again"}
@@ -111,13 +109,16 @@ class Operator(Service):
 
     @rpc(TaskService.ListTasks)
     async def list_tasks(self, request: ListTasksRequest) -> ListTasksResponse:
-        """The youngest first; the page token is the number of tasks seen."""
-        tasks = list(reversed(self._tasks.values()))
-        if request.page_token and not _PAGE_TOKEN.fullmatch(request.page_token):
-            raise Invalid("page_token is not one of ours")
-        start = int(request.page_token or "0")
-        end = start + (request.page_size or _PAGE)
-        return ListTasksResponse(tasks=tasks[start:end], next_page_token=str(end) if end < len(tasks) else "")
+        """The youngest first: ids are ULIDs, which rise with time."""
+        shown, token = page(
+            self._tasks.values(),
+            request.page_size,
+            request.page_token,
+            key=lambda task: task.id,
+            order=str,
+            reverse=True,
+        )
+        return ListTasksResponse(tasks=shown, next_page_token=token)
 
     @rpc(TaskService.GetTask)
     async def get_task(self, request: GetTaskRequest) -> GetTaskResponse:

@@ -1,0 +1,1 @@
+"""Inventory: what a machine tells about the parts it is made of."""

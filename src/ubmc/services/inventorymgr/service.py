@@ -1,0 +1,377 @@
+"""The service inventorymgr: says what the machine is made of, and tells when that changes.
+
+Everything is answered from memory; the sources are asked on their own time. Only ReadFru, WriteFru and a change that
+goes into FRU storage touch hardware.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from ubmc.hw.fru.port import FruStore
+from ubmc.kit import pages
+from ubmc.kit.database import Database
+from ubmc.kit.errors import Invalid, NotFound, Refused, TimedOut, UbmcError
+from ubmc.kit.feed import Feed
+from ubmc.kit.service import Service, lasting, rpc, stream
+from ubmc.protocols import fru
+from ubmc.services.inventorymgr import content, merge, news
+from ubmc.services.inventorymgr import sight as seeing
+from ubmc.services.inventorymgr.memory import Known, Memory
+from ubmc.services.inventorymgr.plan import AssetPlan, Sources
+from ubmc.services.inventorymgr.sight import Sight
+from ubmc.v1alpha1 import inventory_pb as wire
+from ubmc.v1alpha1.inventory_rpc import InventoryService
+from ubmc.v1alpha1.sensor_pb import ListSensorsRequest, SensorKind, SensorQuality
+from ubmc.v1alpha1.sensor_rpc import SensorService
+
+log = logging.getLogger("ubmc.inventorymgr")
+
+T = TypeVar("T")
+
+PAGE_BYTES = 160 * 1024
+"""A page is cut before it gets too large for the bus (256 KiB)."""
+FINISH_SECONDS = 1.0
+WRITE_SECONDS = 60.0
+_MAX_FAULTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How often is looked."""
+
+    poll_seconds: float = 5.0
+    """Between questions to what the machine tells, and to presence sensors."""
+    fru_seconds: float = 30.0
+    """Between readings of a storage; one is also read when its part is plugged."""
+    first_seconds: float = 3.0
+    """How long the start waits for sources; who is later is taken in later."""
+
+
+class InventoryManager(Service):
+    """The parts of the machine.
+
+    Args:
+        plans: the parts that the board file names.
+        open_sources: opens FRU storage and readers.
+        expendable: the database for how the assets were.
+        precious: the database for the asset tags that the owner gave.
+        options: how often is looked.
+    """
+
+    name = "inventorymgr"
+    calls = (SensorService.ListSensors,)
+    tells = (wire.AssetAdded, wire.AssetRemoved, wire.AssetChanged)
+
+    def __init__(
+        self,
+        plans: Sequence[AssetPlan],
+        open_sources: Callable[[], Sources],
+        expendable: Database,
+        precious: Database,
+        *,
+        options: Options | None = None,
+    ) -> None:
+        self._plans = tuple(plans)
+        self._open_sources = open_sources
+        self._memory = Memory(expendable, precious)
+        self._options = options or Options()
+        self._sources: Sources | None = None
+        self._begun: set[asyncio.Task[None]] = set()
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def setup(self) -> None:
+        """Read what is remembered, and look once at everything."""
+        self._feed: Feed[wire.Asset] = Feed()
+        self._assets: dict[str, wire.Asset] = {}
+        self._merging = asyncio.Lock()
+        await self._memory.load()
+        self._known = dict(self._memory.known)
+        self._first = not self._known
+        self._storing = True
+        self._sources = self._open_sources()
+        self._wake = {name: asyncio.Event() for name in self._sources.frus}
+        self._turns = {name: asyncio.Lock() for name in self._sources.frus}
+        self._sight = Sight(self._plans, self._sources, self._presence)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.first_seconds):
+                await self._sight.look_all()
+        await self._merge()
+
+    async def work(self) -> None:
+        """Look at everything again and again, each source on its own."""
+        sources = self._opened()
+        async with asyncio.TaskGroup() as group:
+            for index in range(len(sources.readers)):
+                group.create_task(lasting(self._poll(lambda index=index: self._sight.look_machine(index))))  # type: ignore[misc]
+            if self._sight.senses:
+                group.create_task(lasting(self._poll(self._sight.look_presence)))
+            for name in sources.frus:
+                group.create_task(lasting(self._follow_fru(name)))
+            group.create_task(lasting(asyncio.Event().wait()))
+
+    async def teardown(self) -> None:
+        """Let writes end that were begun, and give the sources back."""
+        if self._begun:
+            await asyncio.wait(tuple(self._begun), timeout=FINISH_SECONDS)
+        if self._sources is not None:
+            await self._sources.close()
+            self._sources = None
+
+    def _opened(self) -> Sources:
+        if self._sources is None:
+            raise NotFound("the inventory is not open")
+        return self._sources
+
+    async def _poll(self, look: Callable[[], Awaitable[bool]]) -> None:
+        while True:
+            await asyncio.sleep(self._options.poll_seconds)
+            if await look():
+                await self._merge()
+
+    async def _follow_fru(self, name: str) -> None:
+        late = self._sight.pending(name)
+        while True:
+            if not late:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._fru_pause(name)):
+                        await self._wake[name].wait()
+            late = False
+            self._wake[name].clear()
+            async with self._turns[name]:
+                changed = await self._sight.look_fru(name)
+            if changed:
+                await self._merge()
+
+    def _fru_pause(self, name: str) -> float:
+        """A storage that does not answer may be plugged soon, and asking costs little."""
+        return self._options.poll_seconds if self._sight.missing(name) else self._options.fru_seconds
+
+    async def _presence(self) -> Mapping[str, bool]:
+        """What the presence sensors say, by sensor."""
+        wanted = {plan.presence for plan in self._plans if plan.presence}
+        found: dict[str, bool] = {}
+        token = ""
+        while True:
+            request = ListSensorsRequest(kind=SensorKind.STATE, page_token=token)
+            answer = await self.bus.ask(SensorService.ListSensors, request)
+            for sensor in answer.sensors:
+                if sensor.name in wanted and sensor.quality == SensorQuality.GOOD and sensor.states:
+                    found[sensor.name] = sensor.state != sensor.states[0]
+            token = answer.next_page_token
+            if not token:
+                return found
+
+    # --- what is, and what was ------------------------------------------------------------------------------------
+
+    async def _merge(self) -> None:
+        """Make the assets anew of all that is told; tell and remember what is not as it was."""
+        async with self._merging:
+            told = self._sight.told()
+            known: dict[str, Known] = {}
+            for name, each in told.items():
+                known[name] = self._take(name, each)
+            for name, before in self._known.items():
+                if name in told:
+                    continue
+                if self._sight.complete:
+                    self._tell(name, before, None)
+                else:
+                    known[name] = before  # who would tell of it has not answered yet
+            for name in self._assets.keys() - told.keys():
+                gone = copy.deepcopy(self._assets.pop(name))
+                gone.present = False
+                self._feed.publish(name, gone)
+                self._feed.forget(name)
+            self._known, self._first = known, False
+            await self._remember()
+
+    def _take(self, name: str, told: merge.Told) -> Known:
+        before = self._known.get(name)
+        remembered = before.present if before is not None else None
+        present = told.present if told.present is not None else remembered
+        there = present is not False
+        asset = merge.compose(name, told, present=there, tag=self._memory.tags.get(name))
+        if there and before is not None and self._sight.pending(name):
+            now = replace(before, present=present)  # its storage has not been read yet: nothing new is known
+        else:
+            serial = asset.serial_number or (before.serial_number if before is not None and there else "")
+            faults = "; ".join(asset.faults[:_MAX_FAULTS])
+            now = Known(present, merge.describe(asset), serial, faults)
+        self._tell(name, before, now)
+        old = self._assets.get(name)
+        if asset.present and old is not None and not old.present and name in self._wake:
+            self._wake[name].set()
+        if old is None or old.to_binary() != asset.to_binary():
+            self._assets[name] = asset
+            self._feed.publish(name, asset)
+        return now
+
+    def _tell(self, name: str, before: Known | None, now: Known | None) -> None:
+        if self._first:
+            return  # there is nothing to compare with
+        for event in news.events(name, before, now):
+            self.bus.tell(name, event.news, severity=event.severity)
+
+    async def _remember(self) -> None:
+        try:
+            await self._memory.remember(self._known)
+            self._storing = True
+        except UbmcError as error:
+            if self._storing:
+                log.warning("the inventory cannot be remembered", extra={"error": error.message})
+            self._storing = False
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    @rpc(InventoryService.ListAssets)
+    async def list_assets(self, request: wire.ListAssetsRequest) -> wire.ListAssetsResponse:
+        """One page of all assets."""
+        found = [
+            asset
+            for asset in self._assets.values()
+            if request.kind in (wire.AssetKind.UNSPECIFIED, asset.kind) and request.parent in ("", asset.parent)
+        ]
+        shown, following = pages.page(found, request.page_size, request.page_token, key=_name)
+        total = 0
+        for count, asset in enumerate(shown):
+            total += len(asset.to_binary())
+            if count and total > PAGE_BYTES:
+                shown, following = pages.page(found, count, request.page_token, key=_name)
+                break
+        return wire.ListAssetsResponse(assets=shown, next_page_token=following)
+
+    @rpc(InventoryService.GetAsset)
+    async def get_asset(self, request: wire.GetAssetRequest) -> wire.GetAssetResponse:
+        """One asset."""
+        return wire.GetAssetResponse(asset=pages.find(self._assets, request.name))
+
+    @stream(InventoryService.WatchAssets)
+    async def watch_assets(self, request: wire.WatchAssetsRequest) -> AsyncIterator[wire.WatchAssetsResponse]:
+        """Every change of an asset."""
+        if request.name:
+            pages.find(self._assets, request.name)
+        async for update in self._feed.watch(request.cursor, request.name):
+            yield wire.WatchAssetsResponse(asset=update.item, cursor=update.cursor, snapshot=update.snapshot)
+
+    @rpc(InventoryService.ReadFru)
+    async def read_fru(self, request: wire.ReadFruRequest) -> wire.ReadFruResponse:
+        """The bytes of a storage."""
+        store = self._store(request.name)
+        async with self._turns[request.name]:
+            return wire.ReadFruResponse(data=await _within(seeing.FRU_SECONDS, store.read(), request.name))
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    @rpc(InventoryService.UpdateAsset)
+    async def update_asset(self, request: wire.UpdateAssetRequest) -> wire.UpdateAssetResponse:
+        """Change the asset tag, or fields of a storage."""
+        if request.asset is None:
+            raise Invalid("asset: say which asset, and its new values")
+        name = request.asset.name
+        pages.find(self._assets, name)
+        paths = request.update_mask.paths if request.update_mask is not None else ()
+        change = content.change_of(request.asset, paths)
+        await self._finish(self._update(name, change))
+        return wire.UpdateAssetResponse(asset=pages.find(self._assets, name))
+
+    @rpc(InventoryService.WriteFru)
+    async def write_fru(self, request: wire.WriteFruRequest) -> wire.WriteFruResponse:
+        """Replace the bytes of a storage."""
+        parsed = fru.parse(request.data)
+        if parsed.blank or parsed.damaged or not parsed.layout:
+            faults = "; ".join(str(fault) for fault in parsed.faults[:_MAX_FAULTS])
+            raise Invalid(f"data: this is not a whole FRU: {faults}")
+        self._writable(request.name)
+        await self._finish(self._write(request.name, lambda _: request.data, "its FRU storage was written"))
+        return wire.WriteFruResponse(asset=pages.find(self._assets, request.name))
+
+    async def _finish(self, work: Awaitable[None]) -> None:
+        """Do it to its end even if the caller gives up: storage, memory and watchers must agree."""
+        task = asyncio.ensure_future(work)
+        self._begun.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._begun.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller may have given up and not hear of it
+
+    async def _update(self, name: str, change: content.Change) -> None:
+        values = content.differing(change.fru, self._assets[name].fru)
+        if change.fru:
+            self._writable(name)
+        if values:
+            what = f"its FRU storage was changed: {', '.join(sorted(values))}"
+            await self._write(name, lambda data: fru.update(data, values), what)
+        if change.tag is not None:
+            await self._tag(name, change.tag)
+
+    async def _tag(self, name: str, tag: str) -> None:
+        asset = self._assets[name]
+        if tag == asset.asset_tag:
+            return
+        what = f'its asset tag is now "{tag}"' if tag else "its asset tag was taken away"
+        try:
+            self._writable(name)
+            await self._write(name, lambda data: fru.update(data, {"product_asset_tag": tag}), what, own_tag=False)
+        except (Refused, Invalid, NotFound):  # no storage, or none that takes it: the BMC keeps it
+            await self._memory.tag(name, tag, asset.serial_number)
+            await self._merge()
+            self.bus.tell(name, wire.AssetChanged(name=name, what=what))
+
+    async def _write(self, name: str, change: Callable[[bytes], bytes], what: str, *, own_tag: bool = True) -> None:
+        """Read a storage, write it changed, look at it again.
+
+        Args:
+            name: of the asset.
+            change: makes the new bytes of the old ones.
+            what: what happened, for the event.
+            own_tag: an asset tag that the BMC keeps stays; False: the storage has it now.
+        """
+        store = self._store(name)
+        async with self._turns[name]:
+            old = await _within(seeing.FRU_SECONDS, store.read(), name)
+            await _within(WRITE_SECONDS, store.write(change(old)), name)
+            await self._sight.look_fru(name)
+        if not own_tag:
+            await self._memory.tag(name, None, "")
+        if name in self._known:  # a serial number that somebody writes makes no other part of it
+            self._known[name] = replace(self._known[name], serial_number="")
+        await self._merge()
+        self.bus.tell(name, wire.AssetChanged(name=name, what=what))
+
+    def _store(self, name: str) -> FruStore:
+        asset = pages.find(self._assets, name)
+        store = self._opened().frus.get(name)
+        if store is None:
+            raise NotFound(f"{name} has no FRU storage that this BMC can reach")
+        if not asset.present:
+            raise Refused(f"{name} is not there")
+        return store
+
+    def _writable(self, name: str) -> FruStore:
+        store = self._store(name)
+        if not store.writable:
+            raise Refused(f"the FRU storage of {name} cannot be written by this BMC")
+        return store
+
+
+def _name(asset: wire.Asset) -> str:
+    return asset.name
+
+
+async def _within(seconds: float, work: Awaitable[T], name: str) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError as error:
+        raise TimedOut(f"the FRU storage of {name} did not answer within {seconds:.0f} seconds") from error
