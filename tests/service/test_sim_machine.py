@@ -21,10 +21,13 @@ import pytest
 
 from ubmc.hw.power.buttons import ButtonBoard, ButtonPower, Wire
 from ubmc.hw.power.port import Action, Level
-from ubmc.hw.sim import process
+from ubmc.hw.sim import process, recipe
 from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.dial import unix_dial
+from ubmc.hw.sim.fans import SimFan
 from ubmc.hw.sim.lines import SimLines
+from ubmc.hw.sim.protocol import socket_path
+from ubmc.hw.sim.sensors import SimSensors
 from ubmc.kit.errors import Busy, Invalid, Unavailable
 
 BUTTON = "power-button-0"
@@ -75,6 +78,17 @@ def client(directory: Path, script: str, *pass_fds: int) -> subprocess.Popen[byt
     """A process of its own that runs such a program."""
     code = program(directory, script)
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, pass_fds=pass_fds)
+
+
+@contextlib.contextmanager
+def connected(directory: Path, count: int) -> Iterator[None]:
+    """Others hold connections meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(str(socket_path(directory)))
+            sock.sendall(b'{"watch":true}\n')
+        yield
 
 
 def test_many_who_want_a_machine_get_one(directory: Path) -> None:
@@ -259,3 +273,66 @@ def test_time_passes_by_itself_and_the_console_fills(directory: Path) -> None:
     until(lambda: stage(directory) == "up", "the operating system")
     answer = process.request(directory, {"do": "console"})
     assert str(answer["text"]).endswith("login:\r\n")
+
+
+def test_it_is_the_machine_that_was_asked_for_and_an_adopted_one_stays_what_it_is(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = process.ensure_running(directory, machine="large")
+    assert state(directory)["machine"] == "large"
+    assert not caplog.records
+    second = process.ensure_running(directory, machine="standard")
+    assert (second.pid, second.adopted) == (first.pid, True)
+    assert state(directory)["machine"] == "large"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "ubmc machine end" in caplog.text
+    assert caplog.records[0].__dict__["runs"] == "large"
+
+
+def test_sensors_and_fans_of_the_process_are_read_and_set_without_a_loop_too(directory: Path) -> None:
+    process.ensure_running(directory)
+
+    async def main() -> None:
+        fan = SimFan("fan.0", "fan.0", unix_dial(directory), socket=socket_path(directory), failsafe_percent=70.0)
+        bus = SimSensors("sim-fans", {"duty": "fan0_duty", "speed": "fan0_rpm"}, unix_dial(directory))
+        await fan.set(45.0)
+        assert (await bus.read(["duty"]))["duty"] == 45.0
+        made = fan.recipe()
+        with connected(directory, 80):
+            recipe.apply(made.place, made.failsafe_percent)
+            assert await fan.get() == 70.0
+        await Control(unix_dial(directory)).inject("fan-unwritable", "fan.0")
+        with pytest.raises(OSError, match="does not take"):
+            recipe.apply(made.place, 100.0)
+        await bus.close()
+        await fan.close()
+
+    asyncio.run(main())
+
+
+def test_a_recipe_has_a_deadline(directory: Path) -> None:
+    machine = process.ensure_running(directory)
+    place = {"socket": str(socket_path(directory)), "fan": "fan.0"}
+    os.kill(machine.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            recipe.apply(place, 100.0)
+        assert time.monotonic() - began < 0.3 + 1.0
+    finally:
+        os.kill(machine.pid, signal.SIGCONT)
+    process.end(directory)
+    with pytest.raises(OSError, match=r"sim\.sock|refused|No such"):
+        recipe.apply(place, 100.0)
+
+
+def test_it_rests_when_nobody_asks(directory: Path) -> None:
+    machine = process.ensure_running(directory, machine="large")
+
+    def switches() -> int:
+        lines = Path(f"/proc/{machine.pid}/status").read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+    before = switches()
+    time.sleep(2.0)
+    assert switches() - before <= 4

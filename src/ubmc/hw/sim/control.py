@@ -6,12 +6,13 @@ From code without a loop use `ubmc.hw.sim.process.request`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ubmc.hw.power.port import BootTarget
 from ubmc.hw.sim.dial import Dial, exchange, greet
+from ubmc.hw.sim.port import ActiveFault, Conditions, KindOfFault
 from ubmc.hw.sim.protocol import LONGEST_ANSWER_BYTES, decode, decode_answer
 from ubmc.hw.sim.wires import Change
 from ubmc.kit.errors import Exhausted, Unavailable
@@ -19,7 +20,10 @@ from ubmc.kit.errors import Exhausted, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """The control side of a machine. All methods raise `Unavailable`, and what the machine says."""
+    """The control side of a machine (`ubmc.hw.sim.port.Twin`, and more that tests need).
+
+    All methods raise `Unavailable`, and what the machine says.
+    """
 
     dial: Dial
 
@@ -27,6 +31,50 @@ class Control:
         """Everything there is to know about the machine."""
         state = (await self._ask({"do": "state"}))["state"]
         return dict(state)
+
+    async def conditions(self) -> Conditions:
+        """What it goes through now. Raises `Unavailable` for a machine of an older release, too."""
+        state = await self.state()
+        try:
+            return Conditions(
+                time_seconds=state["time_seconds"],
+                faults=tuple(ActiveFault(one["kind"], one["target"], one["value"]) for one in state["faults"]),
+                load_profile=state["load_profile"],
+                load_percent=state["load_percent"],
+                ambient_celsius=state["ambient_celsius"],
+                mains=state["socket"],
+                buttons=tuple(state["buttons"]),
+            )
+        except KeyError:
+            raise Unavailable(
+                "the simulated machine that runs is of an older release: stop the BMC, end the machine with "
+                "'ubmc machine end', and start the BMC again"
+            ) from None
+
+    async def fault_kinds(self) -> Sequence[KindOfFault]:
+        """What can be wrong with it."""
+        answer = await self._ask({"do": "fault-kinds"})
+        targets = answer["targets"]
+        return tuple(
+            KindOfFault(kind["kind"], kind["description"], tuple(targets[kind["into"]]), kind["takes_value"])
+            for kind in answer["kinds"]
+        )
+
+    async def inject(self, kind: str, target: str = "", value: float | None = None) -> None:
+        """Break something."""
+        await self._ask({"do": "inject", "kind": kind, "target": target, "value": value})
+
+    async def clear(self, kind: str = "", target: str = "") -> None:
+        """Mend all of this kind and target; empty: any."""
+        await self._ask({"do": "clear", "kind": kind, "target": target})
+
+    async def set_load(self, profile: str | None = None, percent: float | None = None) -> None:
+        """Let the host compute by a profile; None: as it was."""
+        await self._ask({"do": "load", "profile": profile or "", "percent": percent})
+
+    async def set_ambient(self, celsius: float) -> None:
+        """Set the temperature of the room, -20 to 60."""
+        await self._ask({"do": "ambient", "celsius": celsius})
 
     async def set_fault(self, name: str, *, on: bool) -> None:
         """Make the host misbehave (`hang-on`, `hang-off`, `hang-hard`), or behave again."""

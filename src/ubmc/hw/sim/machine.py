@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from ubmc.hw.sim.catalogue import MACHINES, machine_named
 from ubmc.hw.sim.home import EXIT_BUSY, IDENTITY_NAME, LOCK_NAME, LOG_NAME, start_ticks
 from ubmc.hw.sim.plant import Plant, Settings
 from ubmc.hw.sim.protocol import socket_path
@@ -32,6 +33,9 @@ _LOG = logging.getLogger("ubmc.sim")
 READY = b"r"
 _MOST_LOG_BYTES = 1024 * 1024
 _LONGEST_WAIT_SECONDS = 3600.0
+# So often the climate is brought up to date while nobody looks, or the next who does would wait for it.
+_CLIMATE_SECONDS = 60.0  # of the plant
+_LEAST_CLIMATE_WAIT_SECONDS = 0.5
 _LOCK_TRIES = 5
 
 
@@ -73,6 +77,7 @@ class RealTime:
     def catch_up(self) -> None:
         """Let the plant's time be now."""
         self.plant.advance((time.monotonic() - self._born) * self._speed)
+        self.plant.inside.catch_up()
 
     def acted(self) -> None:
         """Nothing to do: the loop asks for the next event each time round."""
@@ -83,10 +88,11 @@ class RealTime:
 
     def wait_seconds(self) -> float:
         """Real seconds until the plant does something by itself."""
+        climate = max(_CLIMATE_SECONDS / self._speed, _LEAST_CLIMATE_WAIT_SECONDS)
         due = self.plant.next_event_seconds()
         if due is None:
-            return _LONGEST_WAIT_SECONDS
-        return due / self._speed - (time.monotonic() - self._born)
+            return climate
+        return min(due / self._speed - (time.monotonic() - self._born), climate)
 
 
 def serve(listener: socket.socket, world: RealTime, instance: str) -> None:
@@ -222,6 +228,7 @@ def main() -> int:
     parser.add_argument("--detach", action="store_true", help="return once it is ready and let it run")
     parser.add_argument("--speed", type=float, default=1.0, help="plant seconds per real second")
     parser.add_argument("--seed", type=int, default=0, help="of what varies")
+    parser.add_argument("--machine", choices=sorted(MACHINES), default="standard", help="what it is made of")
     parser.add_argument("--front-wired", action="store_true", help="front button in parallel to the BMC's line")
     args = parser.parse_args()
     if not 0.01 <= args.speed <= 1000.0:
@@ -238,8 +245,9 @@ def main() -> int:
             os.write(writer, READY)
             os.close(writer)
 
+    settings = Settings(seed=args.seed, front_wired=args.front_wired, machine=machine_named(args.machine))
     try:
-        run(directory, Settings(seed=args.seed, front_wired=args.front_wired), args.speed, ready)
+        run(directory, settings, args.speed, ready)
     except Busy as error:
         _LOG.warning("%s", error.message)
         return EXIT_BUSY

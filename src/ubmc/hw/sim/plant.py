@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ubmc.hw.sim.catalogue import standard_machine
 from ubmc.hw.sim.parts import panel
 from ubmc.hw.sim.parts.chassis import Chassis
 from ubmc.hw.sim.parts.host import BootSource, Fault, Guest, Host, Timings
+from ubmc.hw.sim.parts.inside import Inside
+from ubmc.hw.sim.parts.instruments import Outcome
+from ubmc.hw.sim.parts.load import Profile
 from ubmc.hw.sim.parts.panel import Panel
+from ubmc.hw.sim.shape import Machine
 from ubmc.hw.sim.wires import Listener, Part, Side, Wires
 from ubmc.kit.errors import Invalid, NotFound
 
@@ -30,10 +35,11 @@ class Settings:
     timings: Timings = field(default_factory=Timings)
     supply_enabled: bool = True  # level of `psu-enable` before anybody drives it
     front_wired: bool = False  # the front power button is in parallel to the BMC's line
+    machine: Machine = field(default_factory=standard_machine)
 
 
 class Plant:
-    """A chassis with its supply, its front panel and one host."""
+    """A chassis with its supplies, fans and sensors, its front panel and one host."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings = settings or Settings()
@@ -46,6 +52,7 @@ class Plant:
             panel_button=panel.POWER if settings.front_wired else None,
         )
         self.panel = Panel(self._wires, wired_to=self.host.button if settings.front_wired else None)
+        self.inside = Inside(self._wires, settings.machine, self.chassis, self.host, settings.seed)
         self._parts: tuple[Part, ...] = (self.chassis, self.panel, self.host)
 
     @property
@@ -92,15 +99,56 @@ class Plant:
 
     def set_mains(self, *, on: bool) -> None:
         """Cut mains, or bring it back."""
-        self.chassis.set_mains(on=on)
+        self.inside.set_mains(on=on)
 
     def set_fault(self, fault: Fault, *, on: bool) -> None:
         """Make the host misbehave, or behave again."""
-        faults = self.host.faults
-        if on == (fault in faults):
-            return
-        (faults.add if on else faults.discard)(fault)
-        self._wires.tell(f"fault.{fault.value}", on)
+        if on:
+            self.inject(fault.value, self.host.name)
+        else:
+            self.clear(fault.value, self.host.name)
+
+    def inject(self, kind: str, target: str = "", value: float | None = None) -> None:
+        """Break something; the kinds are `ubmc.hw.sim.parts.faults.KINDS`.
+
+        Raises:
+            NotFound: no such kind or target.
+            Invalid: it takes no value or no target, or not this value.
+        """
+        self.inside.faults.inject(kind, target, value)
+
+    def clear(self, kind: str = "", target: str = "") -> None:
+        """Mend all that is of this kind and wrong with this target; empty: any. Raises `NotFound` for the kind."""
+        self.inside.faults.clear(kind, target)
+
+    def set_load(self, profile: Profile | None = None, percent: float | None = None) -> None:
+        """Let the host compute by a profile; `percent` counts for CONSTANT. None: as it was. Raises `Invalid`."""
+        self.inside.set_load(profile, percent)
+
+    def set_ambient(self, celsius: float) -> None:
+        """Set the temperature of the room, -20 to 60. Raises `Invalid`."""
+        self.inside.set_ambient(celsius)
+
+    def read_sensors(self, names: Iterable[str] | None = None) -> dict[str, Outcome]:
+        """What sensors show now (None: all), or why they show nothing. Raises `NotFound`."""
+        return self.inside.read_sensors([one.name for one in self.inside.machine.sensors] if names is None else names)
+
+    def set_duty(self, fan: str, percent: float) -> None:
+        """Give a fan a duty, 0 to 100 percent. Raises `NotFound`, `Invalid`; `Unavailable` if it takes none."""
+        self.inside.set_duty(fan, percent)
+
+    def duty(self, fan: str) -> float:
+        """The duty of a fan in percent. Raises `NotFound`."""
+        return self.inside.duty(fan)
+
+    def temperatures(self) -> Mapping[str, float]:
+        """How warm each node and supply really is, whatever sensors say."""
+        return self.inside.temperatures()
+
+    @property
+    def buttons(self) -> Sequence[str]:
+        """The buttons of the front panel."""
+        return (panel.POWER, panel.IDENTIFY)
 
     def guest(self, what: Guest) -> None:
         """Have the operating system do something by itself. Raises `Refused` if none runs."""
@@ -132,6 +180,8 @@ class Plant:
                     "console_bytes": self.host.console.total_bytes,
                 }
             },
+            "buttons": list(self.buttons),
+            **self.inside.snapshot(),
         }
 
 
@@ -141,6 +191,14 @@ def fault_named(name: str) -> Fault:
         return Fault(name)
     except ValueError:
         raise NotFound(f"there is no fault {name!r}; there are {', '.join(f.value for f in Fault)}") from None
+
+
+def profile_named(name: str) -> Profile:
+    """The load profile of that name. Raises `NotFound`."""
+    try:
+        return Profile(name)
+    except ValueError:
+        raise NotFound(f"there is no load {name!r}; there are {', '.join(p.value for p in Profile)}") from None
 
 
 def boot_source_named(name: str) -> BootSource:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import select
 import signal
@@ -24,6 +25,7 @@ from ubmc.hw.sim.home import EXIT_BUSY, IDENTITY_NAME, LOCK_NAME, LOG_NAME, star
 from ubmc.hw.sim.protocol import LONGEST_ANSWER_BYTES, decode_answer, encode, socket_path
 from ubmc.kit.errors import Exhausted, TimedOut, Unavailable
 
+_LOG = logging.getLogger("ubmc.sim")
 _POLL_SECONDS = 0.02
 # What the machine needs of our environment, which may hold secrets and is readable for as long as the machine lives.
 _ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"})
@@ -55,6 +57,7 @@ def ensure_running(
     speed: float = 1.0,
     seed: int = 0,
     front_wired: bool = False,
+    machine: str = "standard",
     timeout_seconds: float = 15.0,
 ) -> Machine:
     """Adopt the machine of this directory, or start it.
@@ -64,6 +67,7 @@ def ensure_running(
         speed: plant seconds per real second; only for a machine that is started.
         seed: of what varies; likewise.
         front_wired: the front power button is in parallel to the BMC's line; likewise.
+        machine: its name in `ubmc.hw.sim.catalogue`; one that runs is adopted even if it is another, with a warning.
         timeout_seconds: how long all of this may take.
 
     Raises:
@@ -73,11 +77,12 @@ def ensure_running(
     """
     socket_path(directory)
     deadline = time.monotonic() + timeout_seconds
-    options = ["--speed", str(speed), "--seed", str(seed), *(["--front-wired"] if front_wired else [])]
+    options = ["--speed", str(speed), "--seed", str(seed), "--machine", machine]
+    options += ["--front-wired"] if front_wired else []
     started = False
     while True:
         with contextlib.suppress(Unavailable):
-            return _identify(directory, deadline, adopted=not started)
+            return _identify(directory, deadline, machine, adopted=not started)
         if time.monotonic() >= deadline:
             raise TimedOut(f"the machine in {directory} does not answer; its log is {directory / LOG_NAME}")
         if not is_running(directory):
@@ -159,12 +164,18 @@ def _start(directory: Path, options: list[str], deadline: float) -> bool:
     return True
 
 
-def _identify(directory: Path, deadline: float, *, adopted: bool) -> Machine:
+def _identify(directory: Path, deadline: float, machine: str, *, adopted: bool) -> Machine:
     left = max(deadline - time.monotonic(), 0.1)
     answer, pid = _ask(directory, {"do": "state"}, min(left, 2.0))
     state = answer.get("state")
     if not isinstance(state, dict):
         raise Unavailable(f"what listens in {directory} is no machine of ours")
+    if (runs := state.get("machine")) != machine:
+        _LOG.warning(
+            "the simulated machine that runs is not the one of the board; it is kept as it is. "
+            "To have the other, stop the BMC, end the machine with 'ubmc machine end', and start the BMC again",
+            extra={"runs": runs or "one of an older release", "wanted": machine, "directory": str(directory)},
+        )
     try:
         return Machine(pid, start_ticks(pid), str(state.get("instance")), adopted)
     except OSError as error:

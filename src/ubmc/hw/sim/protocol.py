@@ -23,8 +23,9 @@ from ubmc.kit.errors import ERRORS, Internal, Invalid, UbmcError
 SOCKET_NAME = "sim.sock"
 # Bytes of `sun_path` in unix(7), its closing zero included.
 _SUN_PATH_BYTES = 108
-LONGEST_REQUEST_BYTES = 4096
+LONGEST_REQUEST_BYTES = 16 * 1024
 LONGEST_ANSWER_BYTES = 64 * 1024
+MOST_NAMES = 200  # of sensors in one request; for more, all of a bus
 CONSOLE_CHUNK_BYTES = 16 * 1024
 
 

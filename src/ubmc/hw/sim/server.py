@@ -11,20 +11,20 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ubmc.hw.sim.plant import Plant, boot_source_named, fault_named, guest_named
+from ubmc.hw.sim.plant import Plant
 from ubmc.hw.sim.protocol import (
-    CONSOLE_CHUNK_BYTES,
     LONGEST_REQUEST_BYTES,
     decode,
     encode,
     encode_error,
     level_byte,
 )
+from ubmc.hw.sim.requests import Requests
 from ubmc.hw.sim.wires import Change, Side
 from ubmc.kit.errors import Busy, Exhausted, Invalid, UbmcError
 
 _LOG = logging.getLogger("ubmc.sim")
-MOST_LINKS = 64
+MOST_LINKS = 128
 GREETING_SECONDS = 5.0
 
 
@@ -199,19 +199,9 @@ class Server:
     def __init__(self, world: World, reactor: Reactor, *, instance: str) -> None:
         self._world = world
         self._reactor = reactor
-        self._instance = instance
         self._links: dict[Link, None] = {}
         self._holders: set[str] = set()
-        self._controls: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "state": self._do_state,
-            "fault": self._do_fault,
-            "press": self._do_press,
-            "mains": self._do_mains,
-            "guest": self._do_guest,
-            "boot": self._do_boot,
-            "console": self._do_console,
-            "end": self._do_end,
-        }
+        self._requests = Requests(world.plant, instance, world.end)
 
     def adopt(self, sock: socket.socket, now: float) -> None:
         """Serve a new connection; the socket is ours from here on."""
@@ -243,14 +233,17 @@ class Server:
         first = not link.greeted
         if isinstance(control := message.get("control"), dict):
             link.greeted = True
-            link.send(encode({"ok": True, **self._control(control)}))
+            result = self._requests.answer(control)
+            self._world.acted()
+            if result is not None:
+                link.send(encode({"ok": True, **result}))
         elif first and isinstance(line := message.get("line"), str):
             self._become_line(link, line, message.get("direction"), active_low=bool(message.get("active_low")))
             link.greeted = True
         elif first and message.get("watch") is True:
             link.greeted = True
             link.role = WatchRole(link, self._world.plant)
-            link.send(encode({"ok": True, **self._do_state({})}))
+            link.send(encode({"ok": True, **self._requests.state({})}))
         else:
             raise Invalid("say line and direction, control, or watch")
 
@@ -298,58 +291,3 @@ class Server:
         link.sock.close()
         if link.role is not None:
             link.role.end()
-
-    def _control(self, control: dict[str, Any]) -> dict[str, Any]:
-        do = self._controls.get(str(control.get("do")))
-        if do is None:
-            raise Invalid(f"do is one of {', '.join(self._controls)}")
-        result = do(control)
-        self._world.acted()
-        return result
-
-    def _do_state(self, _control: dict[str, Any]) -> dict[str, Any]:
-        return {"state": {"instance": self._instance, **self._world.plant.snapshot()}}
-
-    def _do_fault(self, control: dict[str, Any]) -> dict[str, Any]:
-        self._world.plant.set_fault(fault_named(str(control.get("name"))), on=_flag(control))
-        return {}
-
-    def _do_press(self, control: dict[str, Any]) -> dict[str, Any]:
-        seconds = control.get("seconds", 0.2)
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise Invalid("seconds is a number")
-        self._world.plant.press(str(control.get("button")), float(seconds))
-        return {}
-
-    def _do_mains(self, control: dict[str, Any]) -> dict[str, Any]:
-        self._world.plant.set_mains(on=_flag(control))
-        return {}
-
-    def _do_guest(self, control: dict[str, Any]) -> dict[str, Any]:
-        self._world.plant.guest(guest_named(str(control.get("what"))))
-        return {}
-
-    def _do_boot(self, control: dict[str, Any]) -> dict[str, Any]:
-        if "target" not in control:
-            raise Invalid("target says where the next boot comes from; null is the firmware's own order")
-        target = control["target"]
-        self._world.plant.choose_boot(None if target is None else boot_source_named(str(target)))
-        return {}
-
-    def _do_console(self, control: dict[str, Any]) -> dict[str, Any]:
-        start = control.get("from", 0)
-        if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-            raise Invalid("from is the place of a byte, counted from 0")
-        place, data = self._world.plant.host.console.since(start, CONSOLE_CHUNK_BYTES)
-        return {"from": place, "text": data.decode("ascii")}
-
-    def _do_end(self, _control: dict[str, Any]) -> dict[str, Any]:
-        self._world.end()
-        return {}
-
-
-def _flag(control: dict[str, Any]) -> bool:
-    on = control.get("on")
-    if not isinstance(on, bool):
-        raise Invalid("on is true or false")
-    return on

@@ -1,4 +1,4 @@
-"""The simulated front panel: two buttons that people press, and two lights that the BMC drives.
+"""The simulated front panel: two buttons that people press, and four lights that the BMC drives.
 
 The power button goes to the BMC, which decides. With `wired` it also is in parallel to the BMC's own button line, as on
 many boards: then a person's press acts on the host directly, and the BMC's own press shows on the button's input.
@@ -11,7 +11,7 @@ from ubmc.kit.errors import NotFound
 
 POWER = "front-power-button"
 IDENTIFY = "front-identify-button"
-LIGHTS = ("power-led", "identify-led")
+LIGHTS = ("power-led", "identify-led", "status-led", "fault-led")
 
 
 class Panel:
