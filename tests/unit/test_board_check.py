@@ -16,7 +16,7 @@ from ubmc.boards.kinds import format_duration, parse_duration
 from ubmc.boards.load import load_board, targets_folder
 from ubmc.kit.errors import Invalid
 
-SIM = (targets_folder() / "sim" / "board.toml").read_text()
+SIM = (targets_folder() / "sim" / "board.toml").read_text().partition("# --- sensors")[0]  # power and lights alone
 QEMU = (targets_folder() / "qemu" / "board.toml").read_text()
 
 
@@ -195,8 +195,8 @@ device = "green:power"
 @pytest.mark.parametrize(
     ("hosts", "component", "expected"),
     [
-        ('"host.1"', "", {"leds[2].component": "write one of host.0, host.1"}),
-        ('"host.1"', 'component = "host.0"', {"leds[2].role": "host.0 has a power light already: leds[0]"}),
+        ('"host.1"', "", {"leds[4].component": "write one of host.0, host.1"}),
+        ('"host.1"', 'component = "host.0"', {"leds[4].role": "host.0 has a power light already: leds[0]"}),
         (
             '"host.0"',
             'component = "host.1"',

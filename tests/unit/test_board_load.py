@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from ubmc.boards.load import board_names, find_board, json_schema, load_board, targets_folder
+from ubmc.boards.quantities import quantities_of
+from ubmc.boards.spec import SimLinesSpec
+from ubmc.boards.spec_sensors import Quantity, SimSensorSpec, VirtualSensorSpec
+from ubmc.hw.sim.catalogue import machine_named
 from ubmc.kit.errors import Invalid, NotFound, Unavailable
 
 SIM = (targets_folder() / "sim" / "board.toml").read_text()
@@ -27,7 +31,42 @@ def test_every_board_of_the_package_is_whole(name: str) -> None:
 
 
 def test_the_boards_everybody_starts_with() -> None:
-    assert {"sim", "qemu"} <= set(board_names())
+    assert {"sim", "sim-large", "qemu", "asus/iec", "aspeed/ast2600-evb"} <= set(board_names())
+
+
+@pytest.mark.parametrize(("name", "sensors"), [("sim", 80), ("sim-large", 300)])
+def test_simulated_boards_have_all_that_their_machines_have(name: str, sensors: int) -> None:
+    spec = load_board(name).spec
+    assert len(spec.sensors) >= sensors
+    assert isinstance(spec.lines, SimLinesSpec)
+    machine = machine_named(spec.lines.machine.value)
+    read = {sensor.name: sensor for sensor in spec.sensors if isinstance(sensor, SimSensorSpec)}
+    assert read.keys() == {sensor.name for sensor in machine.sensors}
+    assert {fan.name for fan in spec.fans} == {fan.name for fan in machine.fans}
+    assert {asset.name for asset in spec.assets} == {asset.name for asset in machine.assets}
+    for sensor in machine.sensors:
+        limits = read[sensor.name]
+        for side, physical in ((limits.upper, sensor.upper), (limits.lower, sensor.lower)):
+            for level in ("warning", "critical", "fatal"):
+                said, true = getattr(side, level), getattr(physical, level)
+                assert (said is None) == (true is None)
+                assert true is None or said == pytest.approx(true, rel=1e-3), (sensor.name, level)
+        assert not sensor.host or limits.powered_by == "host.0", sensor.name
+
+
+@pytest.mark.parametrize("name", [name for name in board_names() if load_board(name).spec.zones])
+def test_every_warm_part_of_every_board_with_zones_is_cooled(name: str) -> None:
+    spec = load_board(name).spec
+    cooled = {sensor for zone in spec.zones for each in zone.controllers for sensor in each.sensors}
+    cooled |= {sensor for zone in spec.zones for sensor in zone.watched}
+    known = quantities_of(spec.sensors)
+    hot = {
+        sensor.name
+        for sensor in spec.sensors
+        if known[sensor.name] is Quantity.TEMPERATURE and not isinstance(sensor, VirtualSensorSpec)
+    }
+    own_fan = {name for name in hot if name.startswith("psu")}  # a supply cools itself
+    assert hot - own_fan <= cooled
 
 
 def test_by_file_and_by_folder(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +135,9 @@ def changed(file: Path, old: str, new: str) -> str:
         ('press = "200ms"', 'press = "0.2s"'),
         ('nmi = "nmi-button-0"', 'nmi = { line = "nmi-button-0", active_low = false }'),
         ('nmi = "nmi-button-0"', 'nmi = "nmi-button-0"\nnmi_press = "200ms"'),
+        ("upper = { warning = 80,", "upper = { warning = 79,"),
+        ("set_point = 70", "set_point = 69"),
+        ("fail_safe = 80", "fail_safe = 90"),
     ],
 )
 def test_fingerprint_of_the_same_hardware_stays(file: Path, old: str, new: str) -> None:
@@ -113,7 +155,7 @@ def test_fingerprint_of_the_same_hardware_stays(file: Path, old: str, new: str) 
     ],
 )
 def test_fingerprint_of_other_hardware_differs(file: Path, old: str, new: str) -> None:
-    text = SIM.replace('console = { kind = "sim" }\n', "")
+    text = SIM.partition("# --- sensors")[0].replace('console = { kind = "sim" }\n', "")
     file.write_text(text)
     before = load_board(str(file)).fingerprint
     assert old in text

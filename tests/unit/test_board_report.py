@@ -16,7 +16,8 @@ SIM = (targets_folder() / "sim" / "board.toml").read_text()
 def test_check_of_a_good_board() -> None:
     good, text, data = check_report("sim")
     assert good
-    assert "is good: 1 host, 1 chassis, 2 lights" in text
+    assert "is good: 1 host, 1 chassis, " in text
+    assert "97 sensors, 6 fans, 3 zones, 37 assets" in text
     assert "not verified" not in text
     assert data["ok"] is True
     assert data["mistakes"] == []
@@ -26,7 +27,8 @@ def test_check_of_a_good_board() -> None:
 
 def test_check_of_a_bad_board_tells_all(tmp_path: Path) -> None:
     file = tmp_path / "board.toml"
-    file.write_text(SIM.replace("verified = true", "").replace('"host.0"]', '"host.1"]'))
+    bare = SIM.partition("# --- sensors")[0]
+    file.write_text(bare.replace("verified = true", "").replace('"host.0"]', '"host.1"]'))
     good, text, data = check_report(str(file))
     assert not good
     assert {mistake["key"] for mistake in data["mistakes"]} == {
@@ -60,7 +62,10 @@ def test_show(name: str) -> None:
     data = json.loads(json.dumps(show_json(board)))
     assert board.fingerprint in text
     assert data["fingerprint"] == board.fingerprint
-    for part in (*board.spec.hosts, *board.spec.chassis, *board.spec.leds):
+    for part in (
+        *(*board.spec.hosts, *board.spec.chassis, *board.spec.leds, *board.spec.i2c),
+        *(*board.spec.sensors, *board.spec.fans, *board.spec.zones, *board.spec.assets),
+    ):
         assert part.name in text
     assert [host["name"] for host in data["board"]["hosts"]] == [host.name for host in board.spec.hosts]
 
@@ -73,6 +78,21 @@ def test_show_names_every_line(tmp_path: Path) -> None:
         assert line in text
     assert "nmi-button-0 (active low)" in text
     assert "press        200ms, hold 5s" in text
+
+
+def test_show_tells_where_everything_is() -> None:
+    text = show_text(load_board("asus/iec"))
+    for line in (
+        "cpu_temp: temperature, hwmon coretemp temp1, upper 75/85/95, with the power of host.0",
+        "p12v: voltage, hwmon nct6775 in0, upper 12.6/13.2/-, lower 11.4/10.8/-, with the power of host.0",
+        "chassis_power: state, line gpiochip0:23",
+        "fan.0: pwm, hwmon nct6775 pwm1, at least 20 %, fail-safe 100 %",
+        "memory: fan.2, fan.4, 15 to 60 %, cuts host.0 after 1m",
+    ):
+        assert line in text.splitlines()
+    board = show_text(load_board("aspeed/ast2600-evb"))
+    assert "i2c-7: I2C adapter 7" in board
+    assert "bmc.0: management-controller, FRU on i2c-7 at 0x50" in board
 
 
 def test_list() -> None:

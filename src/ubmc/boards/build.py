@@ -18,11 +18,11 @@ from ubmc.boards.spec import (
     ChassisSpec,
     LineChassisSpec,
     LineLedSpec,
-    LineSpec,
     QemuSpec,
     SimLinesSpec,
     SysfsLedSpec,
 )
+from ubmc.boards.spec_wires import LineSpec
 from ubmc.hw.gpio.port import Lines, Release
 from ubmc.hw.leds.port import Led
 from ubmc.hw.power.port import Power
@@ -31,7 +31,9 @@ from ubmc.kit.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from ubmc.hw.power.buttons import Wire
+    from ubmc.hw.qemu.machine import MachineSpec
     from ubmc.hw.sim.control import Control
+    from ubmc.hw.sim.port import Twin
 
 QEMU_BINARY = "qemu-system-x86_64"
 Reopened = Callable[[tuple[Release, ...]], None]
@@ -62,7 +64,13 @@ def ensure_machines(spec: BoardSpec, machine_dir: Path) -> None:
 
         front_wired = any(isinstance(h.power, ButtonsSpec) and h.power.front_wired for h in spec.hosts)
         directory = sim_directory(machine_dir)
-        ensure_running(directory, speed=spec.lines.speed, seed=spec.lines.seed, front_wired=front_wired)
+        ensure_running(
+            directory,
+            speed=spec.lines.speed,
+            seed=spec.lines.seed,
+            front_wired=front_wired,
+            machine=spec.lines.machine.value,
+        )
 
 
 def end_machines(spec: BoardSpec, machine_dir: Path) -> None:
@@ -164,9 +172,19 @@ def _build_buttons(
 
 
 def _build_qemu(power: QemuSpec, host: str, directory: Path) -> Power:
+    from ubmc.hw.qemu.power import QemuPower
+
+    return QemuPower(virtual_machine(power, host, directory), directory, binary=QEMU_BINARY)
+
+
+def virtual_machine(power: QemuSpec, host: str, directory: Path) -> MachineSpec:
+    """The virtual machine that is a host. Makes its folder and draws its identity, once.
+
+    Raises:
+        Invalid: a kept identity cannot be understood.
+    """
     from ubmc.hw.qemu.identity import load_or_draw
     from ubmc.hw.qemu.machine import Accelerator, Drive, MachineSpec
-    from ubmc.hw.qemu.power import QemuPower
     from ubmc.hw.qemu.process import has_network_rom
 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -174,7 +192,7 @@ def _build_qemu(power: QemuSpec, host: str, directory: Path) -> Power:
     drives = [Drive(d.path, "disk", d.format.value, d.bus.value, d.read_only) for d in power.disks]
     if power.cdrom is not None:
         drives.append(Drive(power.cdrom, "cdrom", "raw", "sata"))
-    machine = MachineSpec(
+    return MachineSpec(
         name=host,
         uuid=identity.uuid,
         serial=identity.serial,
@@ -192,7 +210,6 @@ def _build_qemu(power: QemuSpec, host: str, directory: Path) -> Power:
         firmware_log=power.firmware_log,
         second_qmp=power.second_qmp,
     )
-    return QemuPower(machine, directory, binary=QEMU_BINARY)
 
 
 def build_chassis_power(
@@ -253,6 +270,11 @@ def _simulated(spec: BoardSpec, machine_dir: Path) -> Control | None:
     from ubmc.hw.sim.dial import unix_dial
 
     return Control(unix_dial(sim_directory(machine_dir)))
+
+
+def build_twin(spec: BoardSpec, machine_dir: Path) -> Twin | None:
+    """What can be done to the simulated machine and to no real one; None for a board without."""
+    return _simulated(spec, machine_dir)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,21 @@ Pure, and works on the file as read (see `shape.py`), so that its findings come 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 
+from ubmc.boards.check_assets import ASSET_RULES
+from ubmc.boards.check_cooling import COOLING_RULES
+from ubmc.boards.check_i2c import I2C_RULES
+from ubmc.boards.check_sensors import SENSOR_RULES
+from ubmc.boards.check_sim import SIM_RULES
 from ubmc.boards.kinds import Names, Refers, UsesLine
+from ubmc.boards.rows import Data, kind_of, tables, violation
 from ubmc.boards.shape import Path, format_path, marked
 from ubmc.boards.spec import BoardSpec
 from ubmc.kit.errors import Violation
 
-Data = Mapping[str, object]
+_MOST_NAMES = 8
 
 
 def check(data: Data) -> list[Violation]:
@@ -23,24 +29,7 @@ def check(data: Data) -> list[Violation]:
     Args:
         data: the board file as read by `tomllib`.
     """
-    return [violation for rule in _RULES for violation in rule(data)]
-
-
-def _violation(path: Path, rule: str, message: str) -> Violation:
-    return Violation(format_path(path), rule, message)
-
-
-def _tables(data: Data, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """The tables of one list, with their index; anything else is the models' to report."""
-    value = data.get(key)
-    for index, item in enumerate(value if isinstance(value, list) else []):
-        if isinstance(item, Mapping):
-            yield index, item
-
-
-def _kind(table: Mapping[str, object], key: str) -> object:
-    inner = table.get(key)
-    return inner.get("kind") if isinstance(inner, Mapping) else None
+    return [each for rule in _RULES for each in rule(data)]
 
 
 def _names(data: Data) -> dict[str, list[str]]:
@@ -55,15 +44,20 @@ def _names(data: Data) -> dict[str, list[str]]:
 
 
 def _check_names(data: Data) -> Iterator[Violation]:
-    first: dict[str, Path] = {}
+    first: dict[tuple[str, str], Path] = {}
     for path, mark, text in marked(BoardSpec, data):
         if not isinstance(mark, Names):
             continue
         if not re.fullmatch(mark.pattern, text):
-            yield _violation(path, "name", f'"{text}" has the wrong form; write {mark.form}')
-        if text in first:
-            yield _violation(path, "unique", f'"{text}" is the name of {format_path(first[text][:-1])} already')
-        first.setdefault(text, path)
+            yield violation(path, "name", f'"{text}" has the wrong form; write {mark.form}')
+        owner = first.setdefault((mark.sort, text), path)
+        if owner != path:
+            yield violation(path, "unique", f'"{text}" is the name of {format_path(owner[:-1])} already')
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES]) or "none"
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
 
 
 def _check_references(data: Data) -> Iterator[Violation]:
@@ -74,8 +68,8 @@ def _check_references(data: Data) -> Iterator[Violation]:
         known = [name for sort in mark.sorts for name in names.get(sort, [])]
         if text not in known:
             close = get_close_matches(text, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(known) or 'none'}"
-            yield _violation(path, "reference", f'no {" or ".join(mark.sorts)} is called "{text}"; {hint}')
+            hint = f"did you mean {close[0]}?" if close else f"there is {_list(known)}"
+            yield violation(path, "reference", f'no {" or ".join(mark.sorts)} is called "{text}"; {hint}')
 
 
 def _check_lines(data: Data) -> Iterator[Violation]:
@@ -84,73 +78,71 @@ def _check_lines(data: Data) -> Iterator[Violation]:
         if not isinstance(mark, UsesLine):
             continue
         if text in first:
-            yield _violation(path, "line", f'line "{text}" is used by {format_path(first[text])} already')
+            yield violation(path, "line", f'line "{text}" is used by {format_path(first[text])} already')
         first.setdefault(text, path)
     if first and "lines" not in data:
-        yield _violation(("lines",), "lines", 'is missing; the board uses GPIO lines: write [lines] with kind = "gpio"')
+        yield violation(("lines",), "lines", 'is missing; the board uses GPIO lines: write [lines] with kind = "gpio"')
 
 
 def _check_membership(data: Data) -> Iterator[Violation]:
     """Every host is in exactly one chassis."""
     homes: dict[str, Path] = {}
-    for index, chassis in _tables(data, "chassis"):
+    for index, chassis in tables(data, "chassis"):
         members = chassis.get("hosts")
         for place, host in enumerate(members if isinstance(members, list) else []):
             if not isinstance(host, str):
                 continue
             path: Path = ("chassis", index, "hosts", place)
             if host in homes:
-                yield _violation(path, "member", f"{host} is in {format_path(homes[host][:2])} already")
+                yield violation(path, "member", f"{host} is in {format_path(homes[host][:2])} already")
             homes.setdefault(host, path)
-    for index, table in _tables(data, "hosts"):
+    for index, table in tables(data, "hosts"):
         name = table.get("name")
         if isinstance(name, str) and name not in homes:
-            yield _violation(("hosts", index, "name"), "member", f"{name} is in no chassis; add it to a chassis' hosts")
+            yield violation(("hosts", index, "name"), "member", f"{name} is in no chassis; add it to a chassis' hosts")
 
 
 def _check_lights(data: Data) -> Iterator[Violation]:
     """At most one power light for each host, and it is clear whose it is."""
-    hosts = [name for _, host in _tables(data, "hosts") if isinstance(name := host.get("name"), str)]
+    hosts = [name for _, host in tables(data, "hosts") if isinstance(name := host.get("name"), str)]
     first: dict[object, Path] = {}
-    for index, led in _tables(data, "leds"):
+    for index, led in tables(data, "leds"):
         if led.get("role") != "power":
             continue
         path: Path = ("leds", index)
         owner = led.get("component")
         if owner is None and len(hosts) > 1:
-            yield _violation(
+            yield violation(
                 (*path, "component"), "light", f"is missing; there are several hosts: write one of {', '.join(hosts)}"
             )
             continue
         owner = hosts[0] if owner is None and hosts else owner
         if owner in first:
-            yield _violation(
-                (*path, "role"), "light", f"{owner} has a power light already: {format_path(first[owner])}"
-            )
+            yield violation((*path, "role"), "light", f"{owner} has a power light already: {format_path(first[owner])}")
         first.setdefault(owner, path)
 
 
 def _check_worlds(data: Data) -> Iterator[Violation]:
     """A console belongs to the world of its host: virtual machine, simulation or wires."""
-    for index, host in _tables(data, "hosts"):
-        power, console = _kind(host, "power"), _kind(host, "console")
+    for index, host in tables(data, "hosts"):
+        power, console = kind_of(host, "power"), kind_of(host, "console")
         path: Path = ("hosts", index, "console", "kind")
         if console == "qemu" and power != "qemu":
-            yield _violation(path, "console", '"qemu" is the console of a host whose power has kind = "qemu"')
-        if console == "sim" and _kind(data, "lines") != "sim":
-            yield _violation(path, "console", '"sim" is the console of a board whose lines have kind = "sim"')
+            yield violation(path, "console", '"qemu" is the console of a host whose power has kind = "qemu"')
+        if console == "sim" and kind_of(data, "lines") != "sim":
+            yield violation(path, "console", '"sim" is the console of a board whose lines have kind = "sim"')
         if power == "qemu" and console not in {None, "qemu"}:
-            yield _violation(path, "console", 'a virtual machine has the console kind = "qemu", or none')
+            yield violation(path, "console", 'a virtual machine has the console kind = "qemu", or none')
 
 
 def _check_identify(data: Data) -> Iterator[Violation]:
     """The identify button is read with the lines of a host, so there must be one with lines."""
-    virtual = {host.get("name") for _, host in _tables(data, "hosts") if _kind(host, "power") == "qemu"}
-    for index, chassis in _tables(data, "chassis"):
+    virtual = {host.get("name") for _, host in tables(data, "hosts") if kind_of(host, "power") == "qemu"}
+    for index, chassis in tables(data, "chassis"):
         members = chassis.get("hosts")
         if "identify_button" in chassis and isinstance(members, list) and virtual.issuperset(map(str, members)):
             path: Path = ("chassis", index, "identify_button")
-            yield _violation(path, "identify", 'needs a host in this chassis whose power has kind = "buttons"')
+            yield violation(path, "identify", 'needs a host in this chassis whose power has kind = "buttons"')
 
 
 _RULES: Sequence[Callable[[Data], Iterator[Violation]]] = (
@@ -161,4 +153,9 @@ _RULES: Sequence[Callable[[Data], Iterator[Violation]]] = (
     _check_lights,
     _check_worlds,
     _check_identify,
+    *I2C_RULES,
+    *SENSOR_RULES,
+    *COOLING_RULES,
+    *ASSET_RULES,
+    *SIM_RULES,
 )

@@ -27,8 +27,13 @@ from ubmc.kit.errors import Invalid, NotFound, Unavailable, Violation
 _FILE = "board.toml"
 _MOST_BYTES = 1 << 20
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)?")
-# What a file says for people only; a change of it is no change of the hardware.
-_PROSE = {"board": {"description", "verified"}}
+# What a file says for people, or how the hardware is watched and cooled; a change of it is no change of the hardware.
+_NOT_HARDWARE: dict[str, Any] = {
+    "board": {"description", "verified"},
+    "sensors": {"__all__": {"upper", "lower", "hysteresis", "debounce", "interval", "stale_after", "settle"}},
+    "fans": {"__all__": {"start", "minimum", "fail_safe", "minimum_speed", "slow_fraction", "follow", "location"}},
+    "zones": True,
+}
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -150,10 +155,10 @@ def read_toml(path: Path) -> dict[str, object]:
 def fingerprint(spec: BoardSpec) -> str:
     """A text that changes when the hardware that the file describes changes: 64 hexadecimal digits (SHA-256).
 
-    Order and comments of the file, its prose, and keys written with their default value do not matter. So a newer
-    version of this program, whose models know more keys, gives the same fingerprint.
+    Order and comments of the file, its prose, its limits and control loops, and keys written with their default value
+    do not matter. So a newer version of this program, whose models know more keys, gives the same fingerprint.
     """
-    content = spec.model_dump(mode="json", exclude_defaults=True, exclude=_PROSE)
+    content = spec.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_HARDWARE)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

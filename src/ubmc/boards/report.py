@@ -7,6 +7,7 @@ from typing import Any
 
 from ubmc.boards.kinds import format_duration
 from ubmc.boards.load import Board, board_names, load_board
+from ubmc.boards.report_parts import show_assets, show_cooling, show_sensors, show_wires
 from ubmc.boards.spec import (
     BoardSpec,
     ButtonsSpec,
@@ -14,11 +15,11 @@ from ubmc.boards.spec import (
     HostSpec,
     LineChassisSpec,
     LineLedSpec,
-    LineSpec,
     QemuSpec,
     SysfsLedSpec,
     TtyConsoleSpec,
 )
+from ubmc.boards.spec_wires import LineSpec
 from ubmc.kit.errors import Invalid, NotFound, Unavailable, Violation
 
 
@@ -62,8 +63,15 @@ def list_text() -> str:
 
 def _summary(spec: BoardSpec) -> str:
     parts = [_count(len(spec.hosts), "host", "hosts"), _count(len(spec.chassis), "chassis", "chassis")]
-    if spec.leds:
-        parts.append(_count(len(spec.leds), "light", "lights"))
+    counts = (
+        (len(spec.leds), "light", "lights"),
+        (len(spec.i2c), "I2C bus", "I2C buses"),
+        (len(spec.sensors), "sensor", "sensors"),
+        (len(spec.fans), "fan", "fans"),
+        (len(spec.zones), "zone", "zones"),
+        (len(spec.assets), "asset", "assets"),
+    )
+    parts += [_count(*each) for each in counts if each[0]]
     return ", ".join(parts)
 
 
@@ -90,6 +98,10 @@ def _show(board: Board) -> Iterator[str]:
         yield from _show_chassis(chassis)
     for led in spec.leds:
         yield f"{led.name}: shows {led.role.value}{f' of {led.component}' if led.component else ''}, {_light(led)}"
+    yield from show_wires(spec)
+    yield from show_sensors(spec)
+    yield from show_cooling(spec)
+    yield from show_assets(spec)
 
 
 def _show_host(host: HostSpec) -> Iterator[str]:

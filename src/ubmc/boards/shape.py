@@ -89,14 +89,21 @@ def _walk(annotation: Any, value: object, path: Path) -> Iterator[tuple[Path, Ma
         yield from _walk_table(annotation, value, path)
 
 
+@cache
+def _annotations(model: type[BaseModel]) -> Mapping[str, Any]:
+    """The annotations of a table's keys, marks included."""
+    hints = get_type_hints(model, include_extras=True)
+    return {name: annotation for name, annotation in hints.items() if name in model.model_fields}
+
+
 def _walk_table(model: type[BaseModel], value: object, path: Path) -> Iterator[tuple[Path, Mark, str]]:
     if isinstance(value, str) and "line" in model.model_fields:  # the short form of a line
-        yield from _walk(get_type_hints(model, include_extras=True)["line"], value, path)
+        yield from _walk(_annotations(model)["line"], value, path)
     if not isinstance(value, Mapping):
         return
     kind = _kind(model)
     if kind is not None and value.get("kind") != kind:
         return
-    for name, annotation in get_type_hints(model, include_extras=True).items():
-        if name in model.model_fields and name in value:
+    for name, annotation in _annotations(model).items():
+        if name in value:
             yield from _walk(annotation, value[name], (*path, name))

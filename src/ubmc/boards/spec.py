@@ -8,24 +8,15 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, Tag, model_validator
-from pydantic_core import CoreSchema
+from pydantic import Field, Tag, model_validator
 
-from ubmc.boards.kinds import (
-    BY_KIND,
-    Choice,
-    DevicePath,
-    Duration,
-    FilePath,
-    Many,
-    Names,
-    Refers,
-    Section,
-    UsesLine,
-    tag,
-)
+from ubmc.boards.kinds import BY_KIND, Choice, DevicePath, Duration, FilePath, Many, Names, Refers, Section, tag
+from ubmc.boards.spec_assets import AssetSpec
+from ubmc.boards.spec_cooling import FanSpec, ZoneSpec
+from ubmc.boards.spec_sensors import SensorSpec
+from ubmc.boards.spec_wires import I2cSpec, LineSpec
 
 HostName = Annotated[str, Names("host", r"host\.\d{1,3}", "host.N, such as host.0")]
 ChassisName = Annotated[str, Names("chassis", r"chassis\.\d{1,3}", "chassis.N, such as chassis.0")]
@@ -45,29 +36,6 @@ class IdentitySpec(Section):
     model: str = Field(min_length=1, max_length=64, examples=["IPMI Expansion Card"])
     description: str = Field(default="", max_length=1000)
     verified: bool = Field(description="Whether somebody has seen this file work on the hardware", examples=[False])
-
-
-class LineSpec(Section):
-    """A GPIO line; a text alone is short for `{ line = "..." }`."""
-
-    line: Annotated[str, UsesLine()] = Field(
-        min_length=1,
-        max_length=64,
-        description="The kernel's name of the line, or chip:offset (chip by name or label), such as gpiochip0:18",
-        examples=["power-button-0"],
-    )
-    active_low: bool = Field(default=False, examples=[True])
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: object) -> object:
-        return {"line": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The JSON Schema that allows the short form too."""
-        table = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [{"type": "string", "title": "Line"}, dict(table)]}
 
 
 class ButtonsSpec(Section):
@@ -307,10 +275,18 @@ class GpioLinesSpec(Section):
     kind: Literal["gpio"]
 
 
+class Machine(Enum):
+    """Which simulated machine: STANDARD is a small server, LARGE one with some three hundred sensors."""
+
+    STANDARD = "standard"
+    LARGE = "large"
+
+
 class SimLinesSpec(Section):
     """Lines are those of the simulated machine."""
 
     kind: Literal["sim"]
+    machine: Choice[Machine] = Field(default=Machine.STANDARD, description="Which machine", examples=["standard"])
     seed: int = Field(default=0, ge=0, le=(1 << 32) - 1, description="Of all that varies in the machine")
     speed: float = Field(default=1.0, gt=0.0, le=1000.0, description="Seconds of the machine in a real one")
 
@@ -335,6 +311,11 @@ class BoardSpec(Section):
             BY_KIND,
         ]
     ] = Field(default=(), max_length=256)
+    i2c: Many[I2cSpec] = Field(default=(), max_length=256, description="I2C buses, muxes between them included")
+    sensors: Many[SensorSpec] = Field(default=(), max_length=2000)
+    fans: Many[FanSpec] = Field(default=(), max_length=256, description="Fans and pumps")
+    zones: Many[ZoneSpec] = Field(default=(), max_length=64, description="What is cooled together")
+    assets: Many[AssetSpec] = Field(default=(), max_length=1000, description="Parts that the board itself knows of")
     watchdog: WatchdogSpec | None = None
 
     def host(self, name: str) -> HostSpec:
