@@ -3,8 +3,8 @@
 operator (this process)
 guardian      keeps what must not outlive its owner
 nats-server   the bus
-safety        powermgr
-managers      eventlog, usermgr, securitymgr, statemgr, ledmgr, operator, telemetry
+safety        powermgr, sensormon, thermalmgr
+managers      eventlog, usermgr, securitymgr, statemgr, inventorymgr, ledmgr, simulation, operator, telemetry
 websrv        the door
 """
 
@@ -23,31 +23,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ubmc import plans
 from ubmc.boards import build
+from ubmc.boards.build_assets import build_asset_sources
+from ubmc.boards.build_sensors import build_fans, build_sensors
 from ubmc.boards.load import Board
 from ubmc.boards.owner import OwnerSpec, parse_endpoint
-from ubmc.boards.spec import ButtonsSpec, LineChassisSpec
+from ubmc.boards.spec import BoardSpec, ButtonsSpec, LineChassisSpec, SimLinesSpec
+from ubmc.hw.fans import recipes
 from ubmc.hw.gpio.port import Release
 from ubmc.hw.power.port import Power
+from ubmc.hw.sensors.port import SensorBus
 from ubmc.kit import schema as schemas
 from ubmc.kit.channel import Channel
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Busy, Invalid
 from ubmc.kit.process import Factory, Place, ProcessFace, run_child
+from ubmc.kit.readings import Readings, Trip
 from ubmc.kit.secrets import FILE_NAME, DeviceKey
 from ubmc.kit.service import Service
 from ubmc.services.eventlog.service import EventLog
+from ubmc.services.inventorymgr.service import InventoryManager
 from ubmc.services.ipc.permissions import ProcessSpec, matrix
 from ubmc.services.ipc.server import NatsServer
 from ubmc.services.ledmgr.service import Duty, LedManager
-from ubmc.services.operator.plan import ChildPlan, Plan
+from ubmc.services.operator.plan import ChildPlan, Plan, SafeFans
 from ubmc.services.operator.service import Operator
 from ubmc.services.operator.tree import run_tree
-from ubmc.services.powermgr.service import MakePower, PowerManager
+from ubmc.services.powermgr.service import Cooling, MakePower, PowerManager
 from ubmc.services.securitymgr.service import SecurityManager
+from ubmc.services.sensormon.plan import Options as SensorOptions
+from ubmc.services.sensormon.service import SensorMonitor
+from ubmc.services.simulation.service import Simulation
 from ubmc.services.statemgr.options import PATIENCE, ChassisPlan, HostPlan, Options
 from ubmc.services.statemgr.service import StateManager
 from ubmc.services.telemetry.service import Telemetry
+from ubmc.services.thermalmgr.service import Shared, ThermalManager
 from ubmc.services.usermgr.service import UserManager
 from ubmc.services.usermgr.sessions import SessionOptions
 from ubmc.services.websrv.service import DoorOptions, WebServer
@@ -133,6 +144,7 @@ def _plan(program: Program, lock: int) -> Plan:
             services=tuple(service.name for service in spec.services if service is not ProcessFace),
             body=partial(_run, spec.name, schema, makers[spec.name], otlp),
             guarded=spec.name == SAFETY,
+            cools=spec.name == SAFETY and bool(program.board.spec.zones),
             signs=spec.name == MANAGERS,
             commands=Operator in spec.services,
             keeps_private=spec.name == MANAGERS,
@@ -150,17 +162,35 @@ def _plan(program: Program, lock: int) -> Plan:
         watchdog_seconds=program.board.spec.watchdog.timeout if program.board.spec.watchdog is not None else 0.0,
         shared=frozenset({lock}),
         private=program.private,
+        fans=_safe_fans(program),
     )
+
+
+def _safe_fans(program: Program) -> SafeFans | None:
+    """How the guardian makes the fans of a board safe, known before anybody drives them."""
+    spec = program.board.spec
+    if not spec.fans:
+        return None
+    fans = build_fans(spec, machine_folder(program.state))
+    return SafeFans(recipes.apply, tuple(fan.recipe() for fan in fans))
 
 
 def process_specs(board: Board) -> tuple[ProcessSpec, ...]:
     """Which services run in which process. A service whose hardware is absent is not started."""
-    managers: list[type[Service]] = [EventLog, UserManager, SecurityManager, StateManager]
-    if board.spec.leds:
+    spec = board.spec
+    safety: list[type[Service]] = [PowerManager]
+    if spec.sensors:
+        safety.append(SensorMonitor)
+    if spec.zones:
+        safety.append(ThermalManager)
+    managers: list[type[Service]] = [EventLog, UserManager, SecurityManager, StateManager, InventoryManager]
+    if spec.leds:
         managers.append(LedManager)
+    if isinstance(spec.lines, SimLinesSpec):
+        managers.append(Simulation)
     managers += [Operator, Telemetry]
     return (
-        ProcessSpec(SAFETY, (PowerManager, ProcessFace)),
+        ProcessSpec(SAFETY, (*safety, ProcessFace)),
         ProcessSpec(MANAGERS, (*managers, ProcessFace)),
         ProcessSpec(DOOR, (WebServer, ProcessFace), door=True),
     )
@@ -180,6 +210,42 @@ def machine_folder(state: Path) -> Path:
 
 def _safety(program: Program, place: Place) -> Sequence[Service]:
     spec, folder = program.board.spec, machine_folder(program.state)
+    kept = safety_folder(program.state)
+    readings, trip = Readings(), Trip()
+    ensure = partial(build.ensure_machines, spec, folder)
+    services: list[Service] = [_power_manager(program, place, Cooling(readings, trip, kept / "trip.json"))]
+    if spec.sensors:
+        buses = {bus.name: _again(build_sensors, bus.name, spec, folder) for bus in build_sensors(spec, folder)}
+        options = SensorOptions(thresholds_file=kept / "thresholds.json")
+        services.append(SensorMonitor(plans.sensor_plans(spec), buses, readings, options))
+    thermal = plans.thermal_plan(spec)
+    if thermal is not None:
+        services.append(
+            ThermalManager(
+                thermal,
+                lambda: {fan.name: fan for fan in build_fans(spec, folder)},
+                Shared(readings, trip, place.cooling),
+                kept / "thermal.json",
+                prepare=ensure,
+            )
+        )
+    return services
+
+
+def _again(
+    build_all: Callable[[BoardSpec, Path], Sequence[SensorBus]], name: str, spec: BoardSpec, folder: Path
+) -> Callable[[], SensorBus]:
+    """How to make one wire, each time anew: one that was closed is not opened again."""
+    return lambda: next(bus for bus in build_all(spec, folder) if bus.name == name)
+
+
+def safety_folder(state: Path) -> Path:
+    """Where the safety process keeps its few settings."""
+    return state / "safety"
+
+
+def _power_manager(program: Program, place: Place, cooling: Cooling) -> PowerManager:
+    spec, folder = program.board.spec, machine_folder(program.state)
 
     def keep_all(keep: Callable[[Release], None], releases: tuple[Release, ...]) -> None:
         for release in releases:
@@ -197,13 +263,12 @@ def _safety(program: Program, place: Place) -> Sequence[Service]:
 
         return make
 
-    return (
-        PowerManager(
-            {each.name: host(each.name) for each in spec.hosts},
-            {each.name: chassis(each.name) for each in spec.chassis if isinstance(each.power, LineChassisSpec)},
-            place.guard,
-            partial(build.ensure_machines, spec, folder),
-        ),
+    return PowerManager(
+        {each.name: host(each.name) for each in spec.hosts},
+        {each.name: chassis(each.name) for each in spec.chassis if isinstance(each.power, LineChassisSpec)},
+        place.guard,
+        partial(build.ensure_machines, spec, folder),
+        cooling=cooling,
     )
 
 
@@ -216,27 +281,37 @@ def _managers(program: Program, place: Place) -> Sequence[Service]:
     def announce(user: str, password: str) -> None:
         place.channel.send("say", what="first-password", user=user, password=password)
 
+    device_key = DeviceKey.load(
+        owner.security.device_key or program.state / FILE_NAME, make=owner.security.device_key is None
+    )
     services: list[Service] = [
         EventLog(expendable, place.schema),
         UserManager(
             precious,
             place.signer,
+            device_key,
             first_password=program.first_password,
             announce=announce,
             options=SessionOptions(idle_seconds=owner.sessions.idle, absolute_seconds=owner.sessions.absolute),
         ),
         SecurityManager(
             precious,
-            DeviceKey.load(owner.security.device_key or program.state / FILE_NAME, make=not owner.security.device_key),
+            device_key,
             dns_hook=owner.security.acme_dns_hook,
             shown=partial(_show_certificate, program.state / "tls"),
         ),
         _state_manager(program, precious),
     ]
-    spec = program.board.spec
+    spec, folder = program.board.spec, machine_folder(program.state)
+    services.append(
+        InventoryManager(plans.asset_plans(spec), partial(build_asset_sources, spec, folder), expendable, precious)
+    )
     if spec.leds:
         duties = [Duty(led.name, led.role.value, led.component or "") for led in spec.leds]
-        services.append(LedManager(duties, partial(build.build_lights, spec, machine_folder(program.state))))
+        services.append(LedManager(duties, partial(build.build_lights, spec, folder)))
+    twin = build.build_twin(spec, folder)
+    if twin is not None:
+        services.append(Simulation(twin, spec.chassis[0].name))
     services += [Operator(place, _system(program)), Telemetry(len(process_specs(program.board)))]
     return services
 

@@ -199,9 +199,9 @@ async def test_last_administrator_stays() -> None:
         for what, request in attempts:
             with pytest.raises(Refused, match="last enabled administrator"):
                 await made.ask(admin, what, request)
-        await made.create(admin, "root", ADMINISTRATOR)
+        await made.create(admin, "ruth", ADMINISTRATOR)
         await made.ask(admin, UserService.DeleteUser, DeleteUserRequest(name="admin"))
-        await made.login("root", "root password")
+        await made.login("ruth", "ruth password")
         await made.restart()
         assert made.announced == []
 
@@ -209,9 +209,9 @@ async def test_last_administrator_stays() -> None:
 async def test_two_administrators_cannot_remove_each_other_at_once() -> None:
     async with house() as made:
         admin = await made.admin()
-        root = await made.member(admin, "root", ADMINISTRATOR)
-        calls = [await made.call(admin), await made.call(root)]
-        requests = [DeleteUserRequest(name="root"), DeleteUserRequest(name="admin")]
+        ruth = await made.member(admin, "ruth", ADMINISTRATOR)
+        calls = [await made.call(admin), await made.call(ruth)]
+        requests = [DeleteUserRequest(name="ruth"), DeleteUserRequest(name="admin")]
         outcomes = await asyncio.gather(
             *(
                 made.door.forward(UserService.DeleteUser, request, call)

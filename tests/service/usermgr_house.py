@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,14 +18,21 @@ from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call
 from ubmc.kit.database import Database
 from ubmc.kit.keys import PrincipalVerifier
+from ubmc.kit.secrets import DeviceKey
 from ubmc.kit.service import Service, on
 from ubmc.kit.tracing import Trace
 from ubmc.rpc import Req, Res, Unary
 from ubmc.services.ipc.permissions import EVENTS_STREAM, ProcessSpec
+from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.roles import READ_ONLY
 from ubmc.services.usermgr.service import UserManager
 from ubmc.services.usermgr.sessions import SessionOptions
+from ubmc.v1alpha1.account_pb import AccountPolicyChange
 from ubmc.v1alpha1.session_pb import (
+    ExchangeBasicRequest,
+    ExchangeBasicResponse,
+    ExchangeCertificateRequest,
+    ExchangeCertificateResponse,
     ExchangeTokenRequest,
     ExchangeTokenResponse,
     LoginAttempt,
@@ -34,10 +42,16 @@ from ubmc.v1alpha1.session_pb import (
     SessionEnd,
 )
 from ubmc.v1alpha1.session_rpc import SessionService
+from ubmc.v1alpha1.token_pb import TokenChange
 from ubmc.v1alpha1.user_pb import (
     CreateUserRequest,
+    RoleChange,
+    SecondFactorChange,
+    SourceLocked,
     User,
     UserChange,
+    UserLocked,
+    UserUnlocked,
 )
 from ubmc.v1alpha1.user_rpc import UserService
 
@@ -52,7 +66,7 @@ class Door(Service):
     """A door may ask who a token is."""
 
     name = "websrv"
-    calls = (SessionService.ExchangeToken,)
+    calls = (SessionService.ExchangeToken, SessionService.ExchangeBasic, SessionService.ExchangeCertificate)
 
 
 class Keeper(Service):
@@ -89,6 +103,34 @@ class Keeper(Service):
     async def login_attempt(self, news: LoginAttempt) -> None:
         await self._keep(news)
 
+    @on(UserLocked)
+    async def user_locked(self, news: UserLocked) -> None:
+        await self._keep(news)
+
+    @on(UserUnlocked)
+    async def user_unlocked(self, news: UserUnlocked) -> None:
+        await self._keep(news)
+
+    @on(SourceLocked)
+    async def source_locked(self, news: SourceLocked) -> None:
+        await self._keep(news)
+
+    @on(SecondFactorChange)
+    async def second_factor_change(self, news: SecondFactorChange) -> None:
+        await self._keep(news)
+
+    @on(RoleChange)
+    async def role_change(self, news: RoleChange) -> None:
+        await self._keep(news)
+
+    @on(TokenChange)
+    async def token_change(self, news: TokenChange) -> None:
+        await self._keep(news)
+
+    @on(AccountPolicyChange)
+    async def account_policy_change(self, news: AccountPolicyChange) -> None:
+        await self._keep(news)
+
     def of(self, kind: type[T]) -> list[T]:
         return [news for news in self.news if isinstance(news, kind)]
 
@@ -99,16 +141,29 @@ class Keeper(Service):
             return found[-1]
 
 
+class IpmiDoor(Service):
+    """A door may ask for an IPMI secret."""
+
+    name = "ipmisrv"
+    calls = (UserService.GetIpmiKey,)
+
+
+def allow_all(_connected: socket.socket) -> None:
+    """The directory of a test runs on loopback."""
+
+
 MANAGERS = ProcessSpec("managers", (UserManager, Keeper))
 WEBSRV = ProcessSpec("websrv", (Door,), door=True)
+IPMISRV = ProcessSpec("ipmisrv", (IpmiDoor,), door=True)
 
 
 class House:
     """A bus, a door and usermgr, which can be stopped and started again."""
 
-    def __init__(self, world: BusWorld, options: SessionOptions) -> None:
+    def __init__(self, world: BusWorld, options: SessionOptions, policy: AccountPolicy | None = None) -> None:
         self.world = world
         self.options = options
+        self.policy = policy
         self.database = Database(world.state / "precious.db")
         self.keeper = Keeper()
         self.announced: list[tuple[str, str]] = []
@@ -125,9 +180,13 @@ class House:
         users = UserManager(
             self.database,
             self.world.signer,
+            DeviceKey.load(self.world.state / "device.key"),
             first_password=lambda: self.given,
             announce=self.announce,
             options=self.options,
+            policy=self.policy,
+            state=self.world.state,
+            check_peer=allow_all,
         )
         self._task = await self.world.run(self.managers, users)
 
@@ -146,19 +205,35 @@ class House:
         await self.stop()
         await self.start()
 
-    def public(self) -> Call:
-        return Call(time.monotonic() + 5, Trace.new(), source=SOURCE)
+    def public(self, source: str = SOURCE) -> Call:
+        return Call(time.monotonic() + 5, Trace.new(), source=source)
 
-    async def login(self, user: str, password: str = FIRST) -> LoginResponse:
-        return await self.door.forward(SessionService.Login, LoginRequest(user=user, password=password), self.public())
+    async def login(self, user: str, password: str = FIRST, code: str = "", source: str = SOURCE) -> LoginResponse:
+        request = LoginRequest(user=user, password=password, one_time_code=code)
+        return await self.door.forward(SessionService.Login, request, self.public(source))
+
+    async def basic(self, user: str, password: str = FIRST) -> ExchangeBasicResponse:
+        request = ExchangeBasicRequest(user=user, password=password, source=SOURCE)
+        return await self.door.ask(SessionService.ExchangeBasic, request)
+
+    async def certificate(self, *identities: str) -> ExchangeCertificateResponse:
+        request = ExchangeCertificateRequest(identities=list(identities), source=SOURCE)
+        return await self.door.ask(SessionService.ExchangeCertificate, request)
+
+    def verified(self, signed: bytes) -> Principal:
+        verifier = PrincipalVerifier(time.monotonic)
+        verifier.trust([self.world.signer.public])
+        return verifier.verify(signed)
+
+    async def ask_as(self, signed: bytes, what: Unary[Req, Res], request: Req) -> Res:
+        call = Call(time.monotonic() + 5, Trace.new(), source=SOURCE, signed=signed)
+        return await self.door.forward(what, request, call)
 
     async def exchange(self, token: str) -> ExchangeTokenResponse:
         return await self.door.ask(SessionService.ExchangeToken, ExchangeTokenRequest(token=token, source=SOURCE))
 
     async def principal(self, token: str) -> Principal:
-        verifier = PrincipalVerifier(time.monotonic)
-        verifier.trust([self.world.signer.public])
-        return verifier.verify((await self.exchange(token)).principal)
+        return self.verified((await self.exchange(token)).principal)
 
     async def call(self, token: str) -> Call:
         signed = (await self.exchange(token)).principal
@@ -184,9 +259,11 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(options: SessionOptions | None = None, given: str | None = FIRST) -> AsyncIterator[House]:
-    async with BusWorld(MANAGERS, WEBSRV) as world:
-        made = House(world, options or SessionOptions())
+async def house(
+    options: SessionOptions | None = None, given: str | None = FIRST, policy: AccountPolicy | None = None
+) -> AsyncIterator[House]:
+    async with BusWorld(MANAGERS, WEBSRV, IPMISRV) as world:
+        made = House(world, options or SessionOptions(), policy)
         made.given = given
         try:
             await made.open()

@@ -47,12 +47,14 @@ class World:
         self.hold = asyncio.Event()
         self.hold.set()
         self.broken = ""
+        self.asked: list[bool] = []
         ports = HostPorts(self.drive, self.keep, self.tell, lambda _name: None, lambda _name: self.no_power)
         self.host = ManagedHost(HostPlan("host.0", front_wired), memory or HostMemory(), Options(**options), ports)
 
-    async def drive(self, name: str, action: WireAction, target: BootTarget, seconds: float) -> None:
+    async def drive(self, name: str, action: WireAction, target: BootTarget, seconds: float, asked: bool) -> None:
         assert name == "host.0"
         assert seconds > 0
+        self.asked.append(asked)
         self.driven.append((action, target))
         hold = self.hold
         await hold.wait()
@@ -78,7 +80,13 @@ class World:
         self.told.append((news, severity, cause))
 
     async def see(
-        self, level: PowerLevel, news: HostNewsKind = HostNewsKind.UNSPECIFIED, *, epoch: str | None = None
+        self,
+        level: PowerLevel,
+        news: HostNewsKind = HostNewsKind.UNSPECIFIED,
+        *,
+        epoch: str | None = None,
+        tripped: str = "",
+        too_hot: bool = False,
     ) -> None:
         self.epoch = self.epoch if epoch is None else epoch
         seen = WatchPowerResponse(
@@ -88,6 +96,8 @@ class World:
             mains_epoch=self.epoch,
             actions=self.wires,
             boot_targets=self.targets,
+            tripped=tripped,
+            too_hot=too_hot,
         )
         await self.host.see(seen)
         await asyncio.sleep(0)

@@ -29,7 +29,7 @@ from ubmc.boards.probe_draft import draft
 from ubmc.boards.probe_text import survey_text
 from ubmc.boards.report import check_report
 from ubmc.boards.spec import BoardSpec
-from ubmc.cli.main import main
+from ubmc.cli.main import cli
 
 LINES = "\0".join(["", "fan-fault", "power-button-0", "power-good-0", ""])
 
@@ -212,13 +212,13 @@ def test_whatever_is_found_drafts_a_board_file_without_mistakes(found: Survey) -
 def test_the_command(root: Path, tmp_path: Path) -> None:
     run = CliRunner()
     before = sorted(path for path in root.rglob("*"))
-    text = run.invoke(main, ["board", "probe", "--root", str(root)])
+    text = run.invoke(cli, ["board", "probe", "--root", str(root)])
     assert (text.exit_code, "hwmon chips" in text.stdout) == (0, True)
-    toml = run.invoke(main, ["board", "probe", "--root", str(root), "--toml"])
+    toml = run.invoke(cli, ["board", "probe", "--root", str(root), "--toml"])
     assert tomllib.loads(toml.stdout)["board"]["vendor"] == "acme"
-    document = run.invoke(main, ["--json", "board", "probe", "--root", str(root), "--toml"])
+    document = run.invoke(cli, ["--json", "board", "probe", "--root", str(root), "--toml"])
     data = json.loads(document.stdout)
     assert data["i2c"][1]["mux"] == 0x70
     assert tomllib.loads(data["toml"]) == tomllib.loads(toml.stdout)
     assert sorted(path for path in root.rglob("*")) == before
-    assert run.invoke(main, ["board", "probe", "--root", str(tmp_path / "nowhere")]).exit_code == 2
+    assert run.invoke(cli, ["board", "probe", "--root", str(tmp_path / "nowhere")]).exit_code == 2

@@ -9,7 +9,7 @@ import pytest
 from ubmc.kit.errors import Busy, Exhausted, Exists, Invalid, NotFound, Refused, Unauthenticated
 from ubmc.services.usermgr import rules
 from ubmc.services.usermgr.accounts import Account
-from ubmc.services.usermgr.roles import ADMINISTRATOR, OPERATOR, READ_ONLY, ROLES, privileges
+from ubmc.services.usermgr.roles import ADMINISTRATOR, OPERATOR, READ_ONLY, ROLES
 from ubmc.services.usermgr.sessions import Moment, Session, SessionOptions, open_session
 from ubmc.services.usermgr.store import Change, State
 from ubmc.v1alpha1.access_pb import Privilege
@@ -52,8 +52,10 @@ def test_roles_are_those_of_redfish() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_who_must_change_the_password_may_do_only_that(role: str) -> None:
-    assert privileges(role, must_change_password=True) == (Privilege.CONFIGURE_SELF,)
-    assert privileges(role, must_change_password=False) == ROLES[role]
+    fresh = account("olga", role)
+    state = state_of(fresh)
+    assert state.privileges(replace(fresh, must_change=True), 2000.0) == (Privilege.CONFIGURE_SELF,)
+    assert state.privileges(fresh, 2000.0) == ROLES[role]
 
 
 # --- first boot -------------------------------------------------------------------------------------------------------
@@ -130,7 +132,7 @@ def test_mask_that_cannot_be(mask: list[str]) -> None:
 @pytest.mark.parametrize("role", ["", "administrator", "Root"])
 def test_unknown_role(role: str) -> None:
     with pytest.raises(Invalid, match="Administrator, Operator, ReadOnly"):
-        rules.check_role(role)
+        rules.check_role(state_of(), role)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,8 @@ def test_own_new_password_keeps_only_the_asking_session() -> None:
     keep = log_in(state, "olga", 0.0)
     other = log_in(state, "olga", 1.0)
     change = rules.new_password(state, state.accounts["olga"], "new", 7.0, keep)
-    assert change.account == replace(account("olga"), password="new", password_set=7.0, must_change=False)
+    expected = replace(account("olga"), password="new", password_set=7.0, history=("hash-of-olga",))
+    assert change.account == expected
     assert change.ended == (other,)
     assert reasons(change) == [("olga", "password changed")]
 

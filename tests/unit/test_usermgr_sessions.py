@@ -15,6 +15,7 @@ from ubmc.kit.errors import Invalid
 from ubmc.services.usermgr import accounts, sessions, shapes
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.pages import page
+from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.sessions import Moment, Session, SessionOptions, SessionTable, open_session
 from ubmc.services.usermgr.store import MIGRATIONS
 
@@ -26,7 +27,7 @@ OLGA = Account("olga", "ReadOnly", True, False, False, "hash", 1.0, 1.0)
 def connection() -> Iterator[sqlite3.Connection]:
     made = sqlite3.connect(":memory:")
     made.execute("PRAGMA foreign_keys=ON")
-    made.executescript(MIGRATIONS[0])
+    made.executescript(";".join(MIGRATIONS))
     accounts.write(made, OLGA)
     yield made
     made.close()
@@ -122,7 +123,7 @@ def test_shape_says_minutes_and_no_secret() -> None:
     assert message.expire_time is not None
     assert message.expire_time.to_seconds() == wall + 5 + 43_200
     assert token not in message.to_json()
-    assert "hash" not in shapes.user(OLGA).to_json()
+    assert "hash" not in shapes.user(OLGA, AccountPolicy(), 0.0).to_json()
 
 
 @pytest.mark.parametrize(

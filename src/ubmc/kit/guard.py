@@ -6,6 +6,9 @@ owner becomes a forced off after four seconds.
 
 Handing over: an owner that begins says `hello`; the guardian drives inactive and closes what an earlier owner left,
 and answers `free`. Only then can the lines be requested anew (a duplicate keeps a kernel line request open).
+
+Fans have a channel of their own (`CoolingGuard`), on which only a completed cycle of control beats. On silence the
+guardian takes the fans, says `taken`, and gives them back on `hello` alone.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ubmc.kit.channel import Channel
 from ubmc.kit.errors import Unavailable
@@ -23,6 +28,7 @@ log = logging.getLogger("ubmc.guard")
 
 BEAT_SECONDS = 0.2
 SILENCE_SECONDS = 0.7
+COOLING_SILENCE_SECONDS = 2.0
 HANDOVER_SECONDS = 2.0
 
 HELLO = "hello"
@@ -30,6 +36,8 @@ FREE = "free"
 KEEP = "keep"
 BEAT = "beat"
 LEAVE = "leave"
+FAN = "fan"
+TAKEN = "taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,101 @@ class Guard:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+
+class CoolingGuard:
+    """The owner's end for fans. Cooling goes on without a guardian; it is told everything as soon as there is one."""
+
+    def __init__(self) -> None:
+        self._channel: Channel | None = None
+        self._fans: dict[str, Mapping[str, Any]] = {}
+        self._connected = asyncio.Event()
+        self._freed = False  # a guardian let us have the fans
+        self._taken = False
+
+    def connect(self, channel: Channel) -> None:
+        """Use this channel from now on; a guardian that was restarted is told all fans, and that we drive them."""
+        self._disconnect()
+        self._channel = channel
+        self._connected.set()
+        if self._freed and not self._taken:
+            self._tell_all()
+
+    def keep(self, name: str, recipe: Mapping[str, Any]) -> None:
+        """Say how to make a fan safe: `kind`, `place` and `failsafe_percent`, JSON types only."""
+        self._fans[name] = recipe
+        if self._freed and not self._taken:
+            self._tell(name)
+
+    async def hand_over(self) -> bool:
+        """Have the guardian stop writing to fans, and tell it all of ours; False if there is none that answers.
+
+        Must be done before the first duty is written, and again whenever `taken` says so.
+        """
+        self._taken, self._freed = False, True
+        try:
+            async with asyncio.timeout(HANDOVER_SECONDS):
+                await self._connected.wait()
+                channel = self._channel
+                assert channel is not None
+                channel.send(HELLO)
+                while True:
+                    await _readable(channel)
+                    message = channel.receive()
+                    if message is not None and message.kind == FREE:
+                        break
+        except (EOFError, OSError):  # a timeout, or nothing to be read after all, is an OSError too
+            self._tell_all()
+            return False
+        self._tell_all()
+        return True
+
+    def taken(self) -> bool:
+        """Whether the guardian has taken the fans, because we were silent; never waits."""
+        try:
+            while self._channel is not None:
+                message = self._channel.receive()
+                if message is not None and message.kind == TAKEN:
+                    self._taken = True
+        except BlockingIOError:
+            pass
+        except EOFError:
+            self._disconnect()
+        return self._taken
+
+    def beat(self) -> None:
+        """Show that a whole cycle of control was completed."""
+        if self._channel is not None and not self._taken:
+            self._channel.send(BEAT)
+
+    def leave(self) -> None:
+        """Part in order: from now on the guardian sees to the fans."""
+        if self._channel is not None:
+            self._channel.send(LEAVE)
+        self._freed = False
+        self._fans.clear()
+
+    def close(self) -> None:
+        """Close our end; without `leave` before, the guardian takes this for our death."""
+        self._fans.clear()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        self._connected.clear()
+        if self._channel is not None:
+            if self._channel.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+
+    def _tell_all(self) -> None:
+        for name in self._fans:
+            self._tell(name)
+        self.beat()
+
+    def _tell(self, name: str) -> None:
+        if self._channel is not None:
+            self._channel.send(FAN, name=name, recipe=dict(self._fans[name]))
 
 
 async def _readable(channel: Channel) -> None:

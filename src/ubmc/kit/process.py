@@ -21,7 +21,7 @@ from ubmc.kit import tracing
 from ubmc.kit.bus import Bus
 from ubmc.kit.channel import Channel, Message
 from ubmc.kit.errors import UbmcError
-from ubmc.kit.guard import Guard
+from ubmc.kit.guard import CoolingGuard, Guard
 from ubmc.kit.keys import BusKey, PrincipalSigner
 from ubmc.kit.link import Endpoint
 from ubmc.kit.metrics import Metrics
@@ -63,6 +63,7 @@ class Place:
     health_news: list[dict[str, Any]] = field(default_factory=list)
     """Changes of health that nobody has told yet, with their numbers."""
     health_changed: asyncio.Event = field(default_factory=asyncio.Event)
+    cooling: CoolingGuard = field(default_factory=CoolingGuard)
 
 
 Factory = Callable[[Place], Sequence[Service]]
@@ -119,6 +120,7 @@ class Child:
             loop.remove_reader(self._channel.fileno())
             await self._place.bus.close()
             self._place.guard.close()
+            self._place.cooling.close()
             tracing.exporter.stop()
 
     async def _supervise(self) -> None:
@@ -217,6 +219,8 @@ class Child:
             self._ready_changed.set()
         elif message.kind == "guardian" and message.descriptors:
             self._place.guard.connect(Channel.adopt(message.descriptors[0]))
+        elif message.kind == "cooling" and message.descriptors:
+            self._place.cooling.connect(Channel.adopt(message.descriptors[0]))
         else:
             for descriptor in message.descriptors:
                 with contextlib.suppress(OSError):

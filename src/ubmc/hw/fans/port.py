@@ -18,7 +18,7 @@ class Recipe:
 
     name: str
     kind: str
-    """`hwmon` or `sim`: which function of `ubmc.hw.fans.recipes.apply` knows `place`."""
+    """`hwmon`, `sysfs` or `sim`: by which `ubmc.hw.fans.recipes.apply` knows what `place` says."""
     place: Mapping[str, Any]
     """JSON types only; device paths and names, never hwmon numbers or descriptors."""
     failsafe_percent: float

@@ -62,6 +62,8 @@ def fork_child(
         _become_child(name, parent, {0, 1, 2, theirs.fileno(), *descriptors(), *keep}, outlives=outlives)
         body(theirs)
         code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
     except BaseException:
         log.exception("a process failed by a bug", extra={"child": name})
     finally:

@@ -1,8 +1,9 @@
 """The guardian: a small process that outlives the others and keeps what they must not leave behind.
 
 It holds a duplicate of every output line that a button press drives. When the owner of a line dies or is silent, it
-drives the line inactive. It is forked first, in a session of its own, ignores INT and TERM, and needs nothing but the
-descriptors that it was given.
+drives the line inactive. It holds the recipes of all fans too, and makes them safe when nobody drives them
+(`guardian_fans`). It is forked first, in a session of its own, ignores INT and TERM, and needs nothing but what it was
+given.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from pathlib import Path
 from ubmc.hw.gpio.port import How, Release
 from ubmc.kit import guard
 from ubmc.kit.channel import Channel, Message
+from ubmc.services.operator.guardian_fans import FanKeeper
+from ubmc.services.operator.plan import SafeFans
 
 log = logging.getLogger("ubmc.guardian")
 
 TICK_SECONDS = 0.1
 BEAT_SECONDS = 0.5
 LAST_SECONDS = 1.0  # to try again, at the end, what could not be driven inactive
+LAST_FAN_SECONDS = 2.0  # the same for fans
+EXIT_UNSAFE = 3  # the exit code if, at the end, a fan is not known to be safe
 _OOM_SCORE = "-900"
 
 
@@ -44,25 +49,30 @@ class Owner:
 class Guardian:
     """The loop of the guardian process."""
 
-    def __init__(self, control: Channel) -> None:
+    def __init__(self, control: Channel, fans: SafeFans | None = None) -> None:
         self._control = control
+        self._fans = None if fans is None else FanKeeper(fans, self._tell, time.monotonic())
         self._owners: list[Owner] = []
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ, None)
         self._last_beat = 0.0
         self._ended = False
 
-    def run(self) -> None:
-        """Guard until the operator ends or says so."""
+    def run(self) -> bool:
+        """Guard until the operator ends or says so; whether every fan is safe at the end."""
         while not self._ended:
             for key, _events in self._selector.select(TICK_SECONDS):
                 if key.data is None:
                     self._hear_operator()
+                elif isinstance(key.data, Channel):
+                    self._hear_cooling(key.data)
                 else:
                     self._hear_owner(key.data)
             self._tick(time.monotonic())
         self._end()
+        safe = self._fans is None or self._fans.end(time.monotonic() + LAST_FAN_SECONDS)
         self._selector.close()
+        return safe
 
     def _end(self) -> None:
         """Leave every line inactive; what fails gets a second more.
@@ -98,6 +108,8 @@ class Guardian:
                 self._release(owner)  # first the line, then the words
                 if not said:
                     self._say(owner, "is silent")
+        if self._fans is not None:
+            self._fans.tick(now)
 
     def _hear_operator(self) -> None:
         try:
@@ -109,7 +121,10 @@ class Guardian:
             return
         if message is None:
             return
-        if message.kind == "owner" and message.descriptors:
+        if message.kind == "cooling" and message.descriptors:
+            cooling = Channel.adopt(message.descriptors[0])
+            self._selector.register(cooling, selectors.EVENT_READ, cooling)
+        elif message.kind == "owner" and message.descriptors:
             owner = Owner(str(message.fields["name"]), Channel.adopt(message.descriptors[0]), time.monotonic())
             self._owners.append(owner)
             self._selector.register(owner.channel, selectors.EVENT_READ, owner)
@@ -133,6 +148,24 @@ class Guardian:
         if message is not None:
             owner.heard = time.monotonic()
             self._obey(owner, message)
+
+    def _hear_cooling(self, channel: Channel) -> None:
+        try:
+            message = channel.receive()
+        except BlockingIOError:
+            return
+        except EOFError:
+            self._selector.unregister(channel)
+            if self._fans is not None:
+                self._fans.lose(channel, time.monotonic())
+            channel.close()
+            return
+        if message is None:
+            return
+        for descriptor in message.descriptors:
+            os.close(descriptor)
+        if self._fans is not None:
+            self._fans.hear(channel, message, time.monotonic())
 
     def _obey(self, owner: Owner, message: Message) -> None:
         if message.kind == guard.KEEP:
@@ -196,7 +229,10 @@ class Guardian:
     def _say(self, owner: Owner, what: str) -> None:
         lines = [line.name for line in owner.lines]
         log.warning("%s %s: its lines go inactive", owner.name, what, extra={"lines": lines})
-        self._control.send("released", owner=owner.name, what=what, lines=lines)
+        self._tell(owner.name, what, lines)
+
+    def _tell(self, owner: str, what: str, things: list[str]) -> None:
+        self._control.send("released", owner=owner, what=what, lines=things)
 
 
 def _has_ended(channel: Channel) -> bool:
@@ -211,10 +247,12 @@ def _has_ended(channel: Channel) -> bool:
         return True
 
 
-def run_guardian(control: Channel) -> None:
+def run_guardian(control: Channel, fans: SafeFans | None = None) -> None:
     """The body of the guardian process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-    Guardian(control).run()
+    if not Guardian(control, fans).run():
+        log.error("a fan is not known to be safe")
+        raise SystemExit(EXIT_UNSAFE)

@@ -10,12 +10,14 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from ubmc.kit.channel import Channel
 from ubmc.kit.supervise import Backoff
 from ubmc.services.operator import fork
 from ubmc.services.operator.guardian import run_guardian
 from ubmc.services.operator.loop import Loop
+from ubmc.services.operator.plan import SafeFans
 
 log = logging.getLogger("ubmc.operator")
 
@@ -34,12 +36,17 @@ class GuardianLink:
         loop: the loop of the operator.
         keep: descriptors that the guardian may keep.
         started: called after each start; all processes with guarded lines are then introduced.
+        fans: how it makes fans safe; None if there are none.
     """
 
-    def __init__(self, loop: Loop, keep: Iterable[int], started: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, keep: Iterable[int], started: Callable[[], None], fans: SafeFans | None = None
+    ) -> None:
         self._loop = loop
         self._keep = frozenset(keep)
         self._started = started
+        self._body = partial(run_guardian, fans=fans)
+        self._fans = fans is not None
         self._process: _Process | None = None
         self._beat = time.monotonic()
         self._backoff = Backoff()
@@ -56,7 +63,7 @@ class GuardianLink:
             return
         self._backoff.started(time.monotonic())
         try:
-            pid, channel = fork.fork_child("guardian", run_guardian, self._keep, outlives=True)
+            pid, channel = fork.fork_child("guardian", self._body, self._keep, outlives=True)
             pidfd = fork.watchable(pid, channel)
         except OSError as error:
             self._again(f"it cannot be started: {error}")
@@ -103,23 +110,34 @@ class GuardianLink:
         one.close()
         other.close()
 
-    def end(self, grace_seconds: float) -> None:
-        """End it, by force after the grace; blocks until it is gone."""
+    def introduce_cooling(self, channel: Channel) -> None:
+        """Connect a process that drives fans with the guardian."""
+        if self._process is None:
+            return  # as above
+        one, other = Channel.pair()
+        self._process.channel.send("cooling", one.fileno())
+        channel.send("cooling", other.fileno())
+        one.close()
+        other.close()
+
+    def end(self, grace_seconds: float) -> bool:
+        """End it, by force after the grace; blocks until it is gone. Whether it left everything safe."""
         self._ended = True
         process = self._process
         if process is None:
-            return
+            return not self._fans
         process.channel.send("quit")
         with contextlib.closing(selectors.DefaultSelector()) as waiting:
             waiting.register(process.pidfd, selectors.EVENT_READ)
             if not waiting.select(grace_seconds):
                 log.error("the guardian does not end and is killed")
                 signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
-        self._reap(process)
+        return self._reap(process) == 0
 
-    def _reap(self, process: _Process) -> None:
-        os.waitpid(process.pid, 0)
+    def _reap(self, process: _Process) -> int:
+        _pid, status = os.waitpid(process.pid, 0)
         self._loop.forget(process.channel)
         self._loop.drop(process.pidfd)
         process.channel.close()
         self._process = None
+        return os.waitstatus_to_exitcode(status)

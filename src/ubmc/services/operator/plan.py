@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ubmc.hw.fans.port import Recipe
 from ubmc.hw.watchdog.port import Watchdog
 from ubmc.kit.channel import Channel
 
@@ -44,9 +45,23 @@ class ChildPlan:
     services: tuple[str, ...]
     body: Callable[[Channel], None]
     guarded: bool = False  # has lines that the guardian keeps
+    cools: bool = False  # drives fans that the guardian takes over
     signs: bool = False  # its key signs principals
     commands: bool = False  # speaks for the operator on the bus: may ask for a restart, tells what happened to services
     keeps_private: bool = False  # gets the private descriptors of the plan
+
+
+Apply = Callable[[Recipe, float], None]
+"""Sets the duty of a fan in percent and reads it back; blocks, raises `Unavailable` or `OSError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SafeFans:
+    """How the guardian makes fans safe."""
+
+    apply: Apply
+    recipes: tuple[Recipe, ...] = ()
+    """Known before anybody drives them: they go to fail-safe if nobody ever does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +77,4 @@ class Plan:
     watchdog_seconds: float = 30.0
     shared: frozenset[int] = frozenset()  # descriptors that every child keeps; of all others it gets none
     private: frozenset[int] = frozenset()  # descriptors that a child keeps if its plan says so
+    fans: SafeFans | None = None  # None: nothing is cooled

@@ -58,7 +58,7 @@ class Tree:
         self._loop = Loop()
         self._later = self._loop.later
         self._children = {child.name: Running(child) for child in plan.children}
-        self._guardian = GuardianLink(self._loop, plan.shared, self._introduce_all)
+        self._guardian = GuardianLink(self._loop, plan.shared, self._introduce_all, plan.fans)
         self._health = HealthBook()
         self._health_due = False
         self._bus_backoff = Backoff()
@@ -114,6 +114,8 @@ class Tree:
     def _introduce(self, running: Running) -> None:
         if running.channel is not None and running.plan.guarded:
             self._guardian.introduce(running.plan.name, running.channel)
+        if running.channel is not None and running.plan.cools:
+            self._guardian.introduce_cooling(running.channel)
 
     # --- the watchdog -------------------------------------------------------------------------------------------
 
@@ -362,7 +364,10 @@ class Tree:
                 running.channel.close()
         self._plan.bus.stop(GRACE_SECONDS)
         self._loop.drop(self._bus_pidfd)
-        self._guardian.end(GRACE_SECONDS)
+        safe = self._guardian.end(GRACE_SECONDS)
+        if not safe and self._plan.fans is not None:
+            log.error("the fans are not known to be safe: the watchdog runs on")
+            return
         if self._plan.watchdog is None or not self._ended:
             return  # a bug of ours brought us here: then the watchdog has the last word
         try:

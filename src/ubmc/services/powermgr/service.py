@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from ubmc.hw.gpio.port import Release
@@ -11,7 +13,9 @@ from ubmc.hw.power.port import Action, BootTarget, Level, News, Power, Sight
 from ubmc.kit.errors import Invalid, NotFound, Unavailable
 from ubmc.kit.feed import Feed
 from ubmc.kit.guard import Guard
+from ubmc.kit.readings import Readings, Trip
 from ubmc.kit.service import Service, lasting, rpc, stream
+from ubmc.services.powermgr.trip import TripLatch
 from ubmc.services.powermgr.wire import Wire
 from ubmc.v1alpha1.host_pb import BootTarget as AskedTarget
 from ubmc.v1alpha1.host_pb import HostNewsKind
@@ -53,6 +57,20 @@ ACTIONS = MappingProxyType(
 )
 
 
+_ON = MappingProxyType({Level.ON: True, Level.OFF: False})
+
+
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """What powermgr shares with those who watch temperatures in the same process."""
+
+    readings: Readings
+    """Where the power of the hosts is written: sensors are gated by it."""
+    trip: Trip
+    latch: Path
+    """The file of the latch; its directory is made when something is written."""
+
+
 def _wire(wires: Mapping[str, Wire], name: str) -> Wire:
     wire = wires.get(name)
     if wire is None:
@@ -84,6 +102,7 @@ class PowerManager(Service):
         chassis: Mapping[str, MakePower],
         guard: Guard,
         prepare: Callable[[], None],
+        cooling: Cooling | None = None,
     ) -> None:
         """Make the manager.
 
@@ -92,6 +111,7 @@ class PowerManager(Service):
             chassis: the same for each chassis that has wires of its own.
             guard: where momentary lines are handed over.
             prepare: brings up what the wires lead to (a simulated machine); may block for seconds.
+            cooling: the thermal trip and what goes with it; None on a board without temperatures.
         """
         self._hosts_of = hosts
         self._chassis_of = chassis
@@ -100,6 +120,16 @@ class PowerManager(Service):
         self._hosts: dict[str, Wire] = {}
         self._chassis: dict[str, Wire] = {}
         self._feed: Feed[WatchPowerResponse] = Feed()
+        self._seen: dict[str, tuple[Level, str]] = {}  # the level of each, and its mains epoch
+        self._cooling = cooling
+        self._latch: TripLatch | None = None
+
+    async def setup(self) -> None:
+        """Know what is latched off before anything can be driven."""
+        if self._cooling is not None:
+            trip, file = self._cooling.trip, self._cooling.latch
+            self._latch = TripLatch(trip, file, self._hosts_of, lambda: self._hosts, self._show)
+            self._latch.load()
 
     async def work(self) -> None:
         """Take the lines over from the guardian, then watch all wires."""
@@ -109,6 +139,8 @@ class PowerManager(Service):
         self._chassis = self._wires(self._chassis_of)
         async with asyncio.TaskGroup() as group:
             group.create_task(lasting(self._guard.beat_forever()))
+            if self._latch is not None:
+                group.create_task(lasting(self._latch.run()))
             for wire in (*self._hosts.values(), *self._chassis.values()):
                 group.create_task(lasting(wire.run()))
 
@@ -122,7 +154,15 @@ class PowerManager(Service):
     def _keep(self, release: Release) -> None:
         self._guard.keep(release.name, release.how.value, release.fd)
 
+    def _show(self, name: str) -> None:
+        """Tell the level again, because something else of this host changed."""
+        level, mains = self._seen.get(name, (Level.UNKNOWN, ""))
+        self._told(name, Sight(level), mains)
+
     def _told(self, name: str, sight: Sight, mains: str) -> None:
+        self._seen[name] = (sight.level, mains)
+        if self._cooling is not None and name in self._hosts_of:
+            self._cooling.readings.put_power(name, _ON.get(sight.level))
         wire = self._hosts.get(name) or self._chassis.get(name)
         actions = wire.actions if wire is not None else frozenset()
         targets: frozenset[BootTarget | None] = wire.boot_targets if wire is not None else frozenset()
@@ -136,6 +176,8 @@ class PowerManager(Service):
                 mains_epoch=mains,
                 actions=[asked for asked, action in ACTIONS.items() if action in actions],
                 boot_targets=[asked for asked, target in BOOTS.items() if target in targets],
+                tripped=self._latch.reason(name) if self._latch is not None else "",
+                too_hot=self._latch.too_hot(name) if self._latch is not None else False,
             ),
         )
 
@@ -149,7 +191,10 @@ class PowerManager(Service):
             raise Invalid(f"{request.action} is nothing that wires can do")
         if request.boot_target not in BOOTS:
             raise Invalid(f"{request.boot_target} is nothing that can be booted from")
-        await _wire(self._hosts, request.name).do(action, boot=BOOTS[request.boot_target])
+        wire = _wire(self._hosts, request.name)
+        if self._latch is not None:
+            await self._latch.allow(request.name, action, asked=request.asked)
+        await wire.do(action, boot=BOOTS[request.boot_target])
         return DriveHostResponse()
 
     @rpc(PowerService.DriveChassis)
@@ -172,6 +217,8 @@ class PowerManager(Service):
                     mains_epoch=item.mains_epoch,
                     actions=item.actions,
                     boot_targets=item.boot_targets,
+                    tripped=item.tripped,
+                    too_hot=item.too_hot,
                 )
             else:
                 yield item

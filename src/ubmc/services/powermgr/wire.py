@@ -37,6 +37,11 @@ class Wire:
         self._failing = False
 
     @property
+    def level(self) -> Level:
+        """What power-good said last."""
+        return self._last.level
+
+    @property
     def actions(self) -> frozenset[Action]:
         """What these wires can do."""
         return self._power.actions

@@ -55,13 +55,16 @@ from ubmc.v1alpha1.task_pb import Task
 
 log = logging.getLogger("ubmc.statemgr")
 
+PEOPLE = frozenset({"user", "front-panel"})
+"""Causes that are a person; only a person powers on what the thermal trip has cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostPorts:
     """What a host needs of the world."""
 
-    drive: Callable[[str, WireAction, BootTarget, float], Awaitable[None]]
-    """Drives the wires of a host within some seconds; raises a `UbmcError`."""
+    drive: Callable[[str, WireAction, BootTarget, float, bool], Awaitable[None]]
+    """Drives the wires of a host within some seconds, and whether a person asked; raises a `UbmcError`."""
     keep: Callable[[str, HostMemory], Awaitable[None]]
     """Remembers a host on disk; raises `Unavailable`."""
     tell: Tell
@@ -86,6 +89,8 @@ class ManagedHost:
         self._wires: tuple[WireAction, ...] = ()
         self._targets: tuple[BootTarget, ...] = ()
         self._boots_from = BootTarget.UNSPECIFIED
+        self._tripped = ""
+        self._too_hot = False
         self._on_since: float | None = None
         self._mains = Mains.UNPROVEN
         self._restoring = Countdown(self._give_up_restoring)
@@ -131,6 +136,7 @@ class ManagedHost:
             boot_progress=BootProgress.NONE if self.level is PowerLevel.OFF else BootProgress.UNSPECIFIED,
             power_on_time=Duration.from_seconds(self._power_on_seconds()),
             boot_targets=list(self._targets),
+            trip_reason=self._tripped,
         )
 
     def watchdog(self) -> HostWatchdog:
@@ -156,6 +162,8 @@ class ManagedHost:
         if self._wires and not self._can(request):
             can = ", ".join(other.value for other in HostRequest if other in REQUESTS.values() and self._can(other))
             raise Refused(f"the wires of {self.name} cannot do {request.value}; they can do {can}")
+        if request in UPWARDS:
+            self._refuse_if_tripped(cause)
         if request in NEED_SUPPLY and self._actor.stable and (reason := self._ports.interlock(self.name)):
             raise Refused(reason)
         task = self._actor.request(request, cause)
@@ -165,6 +173,14 @@ class ManagedHost:
             self._remember(desired=request in UPWARDS)
             self._remember_pending()
         return task
+
+    def _refuse_if_tripped(self, cause: Cause) -> None:
+        if self._tripped and cause.kind not in PEOPLE:
+            raise Refused(f"the thermal trip latched {self.name} off ({self._tripped}): only a person may power it on")
+        if self._tripped and self._too_hot:
+            raise Refused(
+                f"{self.name} is still too hot ({self._tripped}): wait until it is below warning, then try again"
+            )
 
     def _can(self, request: HostRequest) -> bool:
         return NEEDS[request].issubset(self._wires)
@@ -207,7 +223,10 @@ class ManagedHost:
         self._targets = tuple(seen.boot_targets) or self._targets
         self._mains, epoch = restore.compare(self.memory.mains_epoch, seen.mains_epoch)
         self._remember(epoch=epoch)
+        self._tripped, self._too_hot = seen.tripped, seen.too_hot
         cause = Cause(kind="guest") if seen.news is HostNewsKind.GUEST_SHUTDOWN else hardware()
+        if seen.tripped:
+            cause = Cause(kind="thermal-trip")
         level = seen.level if seen.level in LEVEL_FACTS else PowerLevel.UNKNOWN
         self._actor.see(level, mains_away=self._mains is Mains.AWAY, cause=cause)
         self._settle()
@@ -349,7 +368,9 @@ class ManagedHost:
             self._boots_from = target
         began = self._loop.time()
         try:
-            await self._ports.drive(self.name, WIRES[effect], target, seconds)
+            # What follows by itself in the middle of a reboot or a cycle, nobody asked for since a trip.
+            asked = cause.kind in PEOPLE and self._actor.running is HostRequest.ON
+            await self._ports.drive(self.name, WIRES[effect], target, seconds, asked)
         except UbmcError as error:
             if effect is Effect.NMI:  # it has no task that could tell
                 self._tell_failure(HostRequest.NMI, self._loop.time() - began, error.message, cause)

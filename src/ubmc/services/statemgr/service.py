@@ -189,8 +189,10 @@ class StateManager(Service):
 
     # --- what is driven -----------------------------------------------------------------------------------------
 
-    async def _drive_host(self, name: str, action: WireAction, target: h.BootTarget, seconds: float) -> None:
-        request = DriveHostRequest(name=name, action=action, boot_target=target)
+    async def _drive_host(
+        self, name: str, action: WireAction, target: h.BootTarget, seconds: float, asked: bool
+    ) -> None:
+        request = DriveHostRequest(name=name, action=action, boot_target=target, asked=asked)
         await self.bus.ask(PowerService.DriveHost, request, timeout=seconds)
 
     async def _drive_chassis(self, name: str, on: bool, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass, field
 
@@ -19,7 +20,25 @@ CREATE TABLE usermgr_users (
     password_set REAL NOT NULL
 ) STRICT
 """
-_COLUMNS = "name, role, enabled, must_change, unclaimed, password, created, password_set"
+CREDENTIALS = """
+ALTER TABLE usermgr_users ADD COLUMN source TEXT NOT NULL DEFAULT 'local';
+ALTER TABLE usermgr_users ADD COLUMN service INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usermgr_users ADD COLUMN history TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE usermgr_users ADD COLUMN totp BLOB NOT NULL DEFAULT x'';
+ALTER TABLE usermgr_users ADD COLUMN totp_step INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usermgr_users ADD COLUMN recovery TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE usermgr_users ADD COLUMN ipmi BLOB NOT NULL DEFAULT x'';
+ALTER TABLE usermgr_users ADD COLUMN identities TEXT NOT NULL DEFAULT '[]'
+"""
+_COLUMNS = (
+    "name, role, enabled, must_change, unclaimed, password, created, password_set, "
+    "source, service, history, totp, totp_step, recovery, ipmi, identities"
+)
+_MARKS = ", ".join("?" for _ in _COLUMNS.split(","))
+_UPDATES = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ") if column != "name")
+
+LOCAL = "local"
+LDAP = "ldap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +53,83 @@ class Account:
     unclaimed: bool
     """It has a random password of ours, and nobody has logged in with it yet."""
     password: str = field(repr=False)
-    """The argon2id hash in PHC text form."""
+    """The argon2id hash in PHC text form; empty for accounts that have no password here."""
     created: float
     password_set: float
+    """For an account of the directory: when it logged in last."""
+    source: str = LOCAL
+    service: bool = False
+    """It is for a program: tokens only."""
+    history: tuple[str, ...] = field(default=(), repr=False)
+    """Hashes of earlier passwords, the newest first."""
+    totp: bytes = field(default=b"", repr=False)
+    """The sealed seed of the second factor; empty if there is none."""
+    totp_step: int = 0
+    """The time step of the last code that was taken; none up to it is taken again."""
+    recovery: tuple[str, ...] = field(default=(), repr=False)
+    """Hashes of the recovery codes that are left."""
+    ipmi: bytes = field(default=b"", repr=False)
+    """The sealed IPMI secret; empty if there is none."""
+    identities: tuple[str, ...] = ()
+    """Who it is in client certificates."""
+
+    @property
+    def local(self) -> bool:
+        """It was made on this BMC."""
+        return self.source == LOCAL
+
+    @property
+    def has_password(self) -> bool:
+        """Somebody can log in with a password that is checked here."""
+        return self.local and not self.service and bool(self.password)
 
     @property
     def administers(self) -> bool:
-        """It is an administrator who can log in."""
-        return self.enabled and self.role == ADMINISTRATOR
+        """It is an administrator who can log in, whatever happens to the directory."""
+        return self.enabled and self.role == ADMINISTRATOR and self.has_password
 
 
 def read(connection: sqlite3.Connection) -> list[Account]:
     """All accounts in the database."""
-    return [
-        Account(name, role, bool(enabled), bool(must_change), bool(unclaimed), password, created, password_set)
-        for name, role, enabled, must_change, unclaimed, password, created, password_set in connection.execute(
-            f"SELECT {_COLUMNS} FROM usermgr_users"  # noqa: S608  a constant
-        )
-    ]
+    return [_restore(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM usermgr_users")]  # noqa: S608  constant
+
+
+def _restore(row: tuple[object, ...]) -> Account:
+    name, role, enabled, must_change, unclaimed, password, created, password_set, *rest = row
+    source, service, history, totp, totp_step, recovery, ipmi, identities = rest
+    return Account(
+        name=str(name),
+        role=str(role),
+        enabled=bool(enabled),
+        must_change=bool(must_change),
+        unclaimed=bool(unclaimed),
+        password=str(password),
+        created=float(str(created)),
+        password_set=float(str(password_set)),
+        source=str(source),
+        service=bool(service),
+        history=_texts(history),
+        totp=_blob(totp),
+        totp_step=int(str(totp_step)),
+        recovery=_texts(recovery),
+        ipmi=_blob(ipmi),
+        identities=_texts(identities),
+    )
+
+
+def _texts(column: object) -> tuple[str, ...]:
+    return tuple(json.loads(str(column)))
+
+
+def _blob(column: object) -> bytes:
+    return column if isinstance(column, bytes) else b""
 
 
 def write(connection: sqlite3.Connection, account: Account) -> None:
     """Store an account, new or changed."""
     connection.execute(
-        f"INSERT INTO usermgr_users ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  a constant
-        " ON CONFLICT (name) DO UPDATE SET role = excluded.role, enabled = excluded.enabled,"
-        " must_change = excluded.must_change, unclaimed = excluded.unclaimed, password = excluded.password,"
-        " password_set = excluded.password_set",
+        f"INSERT INTO usermgr_users ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608  constants
+        f" ON CONFLICT (name) DO UPDATE SET {_UPDATES}",
         (
             account.name,
             account.role,
@@ -70,10 +139,18 @@ def write(connection: sqlite3.Connection, account: Account) -> None:
             account.password,
             account.created,
             account.password_set,
+            account.source,
+            account.service,
+            json.dumps(account.history),
+            account.totp,
+            account.totp_step,
+            json.dumps(account.recovery),
+            account.ipmi,
+            json.dumps(account.identities),
         ),
     )
 
 
 def remove(connection: sqlite3.Connection, name: str) -> None:
-    """Remove an account; its sessions go with it."""
+    """Remove an account; its sessions and tokens go with it."""
     connection.execute("DELETE FROM usermgr_users WHERE name = ?", (name,))

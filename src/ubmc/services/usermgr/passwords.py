@@ -1,7 +1,8 @@
 """Passwords: argon2id off the event loop, the rules for new ones, and readable random ones.
 
 The parameters are the smallest that OWASP's Password Storage Cheat Sheet recommends for argon2id (19 MiB, two passes,
-one lane): a BMC has a small CPU and little memory. Each hash says its own parameters, so they can be raised later.
+one lane): a BMC has a small CPU and little memory. Each hash says its own parameters, so they can be raised later: a
+hash with others is made anew at the next login.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from ubmc.kit.errors import Exhausted, Invalid, Violation
+from ubmc.services.usermgr.denylist import is_common
 
 log = logging.getLogger("ubmc.usermgr")
 
@@ -36,26 +38,31 @@ _RANDOM_LENGTH = 16
 _READABLE = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that looks like another: 92 bits in 16
 
 
-def random_password() -> str:
-    """A password of 16 characters that can be read from a screen and typed."""
-    return "".join(secrets.choice(_READABLE) for _ in range(_RANDOM_LENGTH))
+def random_password(length: int = _RANDOM_LENGTH) -> str:
+    """A password of 16 characters, or of so many, that can be read from a screen and typed."""
+    return "".join(secrets.choice(_READABLE) for _ in range(length))
 
 
-def check_new(name: str, password: str, field: str) -> None:
+def check_new(name: str, password: str, field: str, *, shortest: int = SHORTEST, deny_common: bool = True) -> None:
     """Refuse what cannot be the password of the account `name`.
 
     Args:
         name: the login name.
         password: what somebody wants as password.
         field: where it stood in the request, in the JSON form.
+        shortest: how many characters it has at least.
+        deny_common: what many people choose is refused.
 
     Raises:
-        Invalid: it is not of 8 to 128 characters, or it is the login name.
+        Invalid: it is too short or too long, little more than the login name, or common.
     """
-    if not SHORTEST <= len(password) <= LONGEST:
-        _refuse(field, "length", f"a password has {SHORTEST} to {LONGEST} characters")
-    if password.casefold() == name.casefold():
-        _refuse(field, "not_the_name", "the password must not be the login name")
+    if not shortest <= len(password) <= LONGEST:
+        _refuse(field, "length", f"a password has {shortest} to {LONGEST} characters")
+    plain, own = password.casefold(), name.casefold()
+    if plain == own or (len(own) > 1 and own in plain and len(plain.replace(own, "")) < SHORTEST):
+        _refuse(field, "not_the_name", "the password must not be the login name, or little more than it")
+    if deny_common and is_common(password):
+        _refuse(field, "not_common", "this password is one of those that are tried first; choose some unrelated words")
 
 
 def _refuse(field: str, rule: str, message: str) -> None:
@@ -94,6 +101,13 @@ class Hasher:
             Exhausted: too many wait already.
         """
         return await self._run(lambda: self._verify(hashed, password))
+
+    def outdated(self, hashed: str) -> bool:
+        """Whether a hash was made with other parameters than those of now."""
+        try:
+            return self._argon2.check_needs_rehash(hashed)
+        except InvalidHashError:
+            return False
 
     def _verify(self, hashed: str, password: str) -> bool:
         try:

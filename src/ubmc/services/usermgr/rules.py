@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from protobuf import Message
 
 from ubmc.kit.errors import Busy, Exhausted, Exists, Invalid, NotFound, Refused, Unauthenticated, Violation
-from ubmc.services.usermgr.accounts import Account
-from ubmc.services.usermgr.roles import ADMINISTRATOR, ROLES
+from ubmc.services.usermgr.accounts import LDAP, Account
+from ubmc.services.usermgr.roles import ADMINISTRATOR
 from ubmc.services.usermgr.sessions import Session, SessionOptions
 from ubmc.services.usermgr.store import Change, State
-from ubmc.v1alpha1.session_pb import LoginAttempt, SessionEnd
-from ubmc.v1alpha1.user_pb import User, UserChange
+from ubmc.services.usermgr.visits import Visit
+from ubmc.v1alpha1.session_pb import CredentialKind, LoginAttempt, SessionEnd
+from ubmc.v1alpha1.user_pb import SecondFactorChange, User, UserChange
 
 FIRST_NAME = "admin"
 MAX_ACCOUNTS = 256
@@ -23,16 +24,21 @@ MAX_ACCOUNTS = 256
 LOGOUT = "logout"
 PASSWORD_CHANGED = "password changed"  # noqa: S105  the reason of news
 ACCOUNT_CHANGED = "account changed"
+ROLE_CHANGED = "role changed"
 
 CREATED = "created"
 UPDATED = "updated"
 DELETED = "deleted"
 NEW_PASSWORD = "given a new password"  # noqa: S105  the words of news
+NEW_ROLE = "given another role"
 
 OK = "ok"
 REFUSED = "refused"
+LOCKED = "locked"
+CODE_USED = "recovery code used"
+FACTOR_MISSING = "second factor missing"
 
-UPDATABLE = ("role", "enabled", "must_change_password")
+UPDATABLE = ("role", "enabled", "must_change_password", "certificate_identities")
 
 
 def find(state: State, name: str) -> Account:
@@ -47,15 +53,27 @@ def find(state: State, name: str) -> Account:
     return account
 
 
-def check_role(role: str) -> None:
+def check_role(state: State, role: str) -> None:
     """Refuse a role that does not exist.
 
     Raises:
         Invalid: it does not exist.
     """
-    if role not in ROLES:
-        message = f"is one of {', '.join(ROLES)}"
+    if role not in state.roles:
+        message = f"is one of {', '.join(sorted(state.roles))}"
         raise Invalid(f"user.role {message}", violations=[Violation("user.role", "known", message)])
+
+
+def check_identities(state: State, name: str, identities: Iterable[str]) -> None:
+    """Refuse certificate identities that are another account's.
+
+    Raises:
+        Exists: one of them is.
+    """
+    for account in state.accounts.values():
+        shared = set(account.identities).intersection(identities)
+        if account.name != name and shared:
+            raise Exists(f"{min(shared)} is {account.name} already; an identity belongs to one account")
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------
@@ -99,6 +117,8 @@ def create(state: State, account: Account) -> Change:
         raise Exists(f"there is an account {account.name} already")
     if len(state.accounts) >= MAX_ACCOUNTS:
         raise Exhausted(f"there are {MAX_ACCOUNTS} accounts already; remove one first")
+    check_role(state, account.role)
+    check_identities(state, account.name, account.identities)
     return Change(account=account, news=(UserChange(name=account.name, what=CREATED),))
 
 
@@ -125,25 +145,33 @@ def update(state: State, user: User, paths: frozenset[str]) -> Change:
 
     Raises:
         NotFound: there is no such account.
-        Refused: it is the last enabled administrator.
+        Refused: it is the last enabled administrator, or the directory decides about this.
+        Exists: one of the certificate identities is another account's.
     """
     before = find(state, user.name)
+    if not before.local and paths & {"role", "must_change_password"}:
+        raise Refused(f"{before.name} comes from the directory, which decides about its role and its password")
+    if "role" in paths:
+        check_role(state, user.role)
     after = replace(
         before,
         role=user.role if "role" in paths else before.role,
-        enabled=user.enabled if "enabled" in paths else before.enabled,
+        enabled=bool(user.enabled) if "enabled" in paths else before.enabled,
         must_change=user.must_change_password if "must_change_password" in paths else before.must_change,
+        identities=tuple(user.certificate_identities) if "certificate_identities" in paths else before.identities,
     )
     if after == before:
         return Change()
+    check_identities(state, after.name, after.identities)
     if not after.administers:
         _keep_an_administrator(state, before)
-    restricted = after.role != before.role or not after.enabled or (after.must_change and not before.must_change)
-    return _ending(
-        Change(account=after, news=(UserChange(name=after.name, what=UPDATED),)),
-        state.sessions.of(after.name) if restricted else (),
-        ACCOUNT_CHANGED,
-    )
+    change = Change(account=after, news=(UserChange(name=after.name, what=UPDATED),))
+    if after.role != before.role or not after.enabled or (after.must_change and not before.must_change):
+        return ending(change, state.sessions.of(after.name), ACCOUNT_CHANGED, state.visits.of(after.name))
+    if set(before.identities) - set(after.identities):
+        by_certificate = [each for each in state.visits.of(after.name) if each.kind is CredentialKind.CERTIFICATE]
+        return ending(change, (), ACCOUNT_CHANGED, by_certificate)
+    return change
 
 
 def delete(state: State, name: str) -> Change:
@@ -155,8 +183,8 @@ def delete(state: State, name: str) -> Change:
     """
     account = find(state, name)
     _keep_an_administrator(state, account)
-    change = Change(removed=account, news=(UserChange(name=name, what=DELETED),))
-    return _ending(change, state.sessions.of(name), ACCOUNT_CHANGED)
+    change = Change(removed=account, revoked=tuple(state.tokens.of(name)), news=(UserChange(name=name, what=DELETED),))
+    return ending(change, state.sessions.of(name), ACCOUNT_CHANGED, state.visits.of(name))
 
 
 def _keep_an_administrator(state: State, account: Account) -> None:
@@ -164,7 +192,9 @@ def _keep_an_administrator(state: State, account: Account) -> None:
         raise Refused(f"{account.name} is the last enabled administrator; make or enable another one first")
 
 
-def new_password(state: State, known: Account, password: str, now: float, keep: Session | None) -> Change:
+def new_password(
+    state: State, known: Account, password: str, now: float, keep: Session | None, *, own: bool = False
+) -> Change:
     """A new password for an account.
 
     Args:
@@ -172,8 +202,9 @@ def new_password(state: State, known: Account, password: str, now: float, keep: 
         known: the account as it was when the request was checked.
         password: the hash of the new one.
         now: Unix seconds.
-        keep: the session of the account itself that asks; None when somebody else does, which means that the password
-            has to be changed at the next login.
+        keep: the session of the account itself that asks, if one does.
+        own: the account itself asks, without a session. When neither is so, somebody else does, and the password has to
+            be changed at the next login.
 
     Raises:
         NotFound: the account is gone.
@@ -182,31 +213,93 @@ def new_password(state: State, known: Account, password: str, now: float, keep: 
     account = find(state, known.name)
     if account.password != known.password:
         raise Busy(f"{account.name} was given another password just now; look before you try again")
-    account = replace(account, password=password, password_set=now, must_change=keep is None, unclaimed=False)
+    account = replace(
+        with_password(state, account, password, now), must_change=keep is None and not own, unclaimed=False
+    )
     change = Change(account=account, news=(UserChange(name=account.name, what=NEW_PASSWORD),))
-    return _ending(change, (one for one in state.sessions.of(account.name) if one is not keep), PASSWORD_CHANGED)
+    visits = [each for each in state.visits.of(account.name) if each.kind is CredentialKind.BASIC]
+    others = (one for one in state.sessions.of(account.name) if one is not keep)
+    return ending(change, others, PASSWORD_CHANGED, visits)
+
+
+def with_password(state: State, account: Account, password: str, now: float) -> Account:
+    """The account with the hash of another password; that of the present one goes into its history."""
+    history = (account.password, *account.history)[: state.policy.password_history]
+    return replace(account, password=password, password_set=now, history=history if account.password else ())
+
+
+def from_directory(state: State, name: str, role: str, now: float) -> Change:
+    """The account of somebody whom the directory let in, new or as it is now.
+
+    Raises:
+        Unauthenticated: it is disabled here, or a local account has taken the name.
+        Exhausted: there are too many accounts.
+    """
+    known = state.accounts.get(name)
+    if known is not None and (known.local or not known.enabled):
+        raise Unauthenticated("wrong user name or password")
+    if role not in state.roles:
+        raise Unauthenticated("wrong user name or password")
+    if known is None:
+        removed = None
+        if len(state.accounts) >= MAX_ACCOUNTS:
+            removed = _not_seen_for_longest(state)
+        made = Account(name, role, True, False, False, "", now, now, source=LDAP)
+        revoked = tuple(state.tokens.of(removed.name)) if removed is not None else ()
+        return Change(account=made, removed=removed, revoked=revoked, news=(UserChange(name=name, what=CREATED),))
+    if known.role == role:
+        return Change(account=replace(known, password_set=now))
+    change = Change(account=replace(known, role=role, password_set=now))
+    change = replace(change, news=(UserChange(name=name, what=NEW_ROLE),))
+    return ending(change, state.sessions.of(name), ACCOUNT_CHANGED, state.visits.of(name))
+
+
+def _not_seen_for_longest(state: State) -> Account:
+    """Whose account makes room: one of the directory without a session, that logged in the longest time ago."""
+    idle = [each for each in state.accounts.values() if not each.local and not state.sessions.of(each.name)]
+    if not idle:
+        raise Exhausted(f"there are {MAX_ACCOUNTS} accounts already; remove one first")
+    return min(idle, key=lambda account: account.password_set)
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
-def login(state: State, known: Account, session: Session, options: SessionOptions) -> Change:
+def login(
+    state: State,
+    known: Account,
+    session: Session,
+    options: SessionOptions,
+    *,
+    spend: Callable[[Account], Account] | None = None,
+    rehashed: str = "",
+) -> Change:
     """A new session for an account whose password was right; whoever is displaced by it goes.
 
     Nobody is ever refused because there are too many sessions: with a right password one gets in.
 
+    Args:
+        state: what is known.
+        known: the account as it was when the password was checked.
+        session: the new one.
+        options: the limits.
+        spend: takes the code of the second factor from the account; raises if it was spent meanwhile.
+        rehashed: a hash of the same password with the parameters of now; empty to keep the one there is.
+
     Raises:
-        Unauthenticated: the account is gone, disabled, or has another password meanwhile.
+        Unauthenticated: the account is gone, disabled, or has another password or second factor meanwhile.
     """
     account = state.accounts.get(known.name)
-    if account is None or not account.enabled or account.password != known.password:
+    if account is None or not account.enabled or account.password != known.password or account.totp != known.totp:
         raise Unauthenticated("wrong user name or password")
-    change = Change(
-        account=replace(account, unclaimed=False) if account.unclaimed else None,
-        opened=session,
-        news=(LoginAttempt(user=account.name, source=session.source, outcome=OK),),
-    )
-    return _ending(change, _displaced(state, account.name, options), f"ended by {account.name}")
+    after = replace(account, unclaimed=False, password=rehashed or account.password)
+    if spend is not None:
+        after = spend(after)
+    news: tuple[Message[Any], ...] = (LoginAttempt(user=account.name, source=session.source, outcome=OK),)
+    if len(after.recovery) < len(account.recovery):
+        news += (SecondFactorChange(name=account.name, what=CODE_USED),)
+    change = Change(account=after if after != account else None, opened=session, news=news)
+    return ending(change, _displaced(state, account.name, options), f"ended by {account.name}")
 
 
 def _displaced(state: State, user: str, options: SessionOptions) -> list[Session]:
@@ -230,7 +323,7 @@ def _displaced(state: State, user: str, options: SessionOptions) -> list[Session
 
 def end(state: State, session: Session, reason: str) -> Change:
     """A session less; nothing if it has ended already."""
-    return _ending(Change(), (session,) if state.sessions.get(session.id) is session else (), reason)
+    return ending(Change(), (session,) if state.sessions.get(session.id) is session else (), reason)
 
 
 def sweep(state: State, now: float, options: SessionOptions) -> Change:
@@ -240,10 +333,13 @@ def sweep(state: State, now: float, options: SessionOptions) -> Change:
     return Change(ended=tuple(session for session, _ in ended), news=tuple(_news(*entry) for entry in ended))
 
 
-def _ending(change: Change, sessions: Iterable[Session], reason: str) -> Change:
-    ended = tuple(sessions)
+def ending(change: Change, sessions: Iterable[Session], reason: str, visits: Iterable[Visit] = ()) -> Change:
+    """The change with the end of sessions and visits, and the news of it first: doors forget by them."""
+    ended, left = tuple(sessions), tuple(visits)
     news: tuple[Message[Any], ...] = tuple(_news(session, reason) for session in ended)
-    return replace(change, ended=ended, news=news + change.news)
+    news += tuple(SessionEnd(id=visit.id, user=visit.user, reason=reason) for visit in left if visit.kept)
+    gone = (*change.left, *(visit.id for visit in left))
+    return replace(change, ended=(*change.ended, *ended), left=gone, news=news + change.news)
 
 
 def _news(session: Session, reason: str) -> SessionEnd:

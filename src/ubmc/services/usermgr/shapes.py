@@ -1,29 +1,44 @@
-"""Accounts, sessions and roles in the shape of the schema."""
+"""Accounts, sessions, roles and tokens in the shape of the schema."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from protobuf.wkt import Timestamp
 
 from ubmc.services.usermgr.accounts import Account
+from ubmc.services.usermgr.asker import Asker
+from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.roles import ROLES
 from ubmc.services.usermgr.sessions import Moment, Session
+from ubmc.services.usermgr.store import State
+from ubmc.services.usermgr.tokens import Token
 from ubmc.v1alpha1.session_pb import Session as SessionMessage
-from ubmc.v1alpha1.user_pb import Role, User
+from ubmc.v1alpha1.token_pb import Token as TokenMessage
+from ubmc.v1alpha1.user_pb import Role, User, UserSource
 
 _MINUTE_SECONDS = 60.0
 
 
-def user(account: Account) -> User:
-    """An account as others see it: without its password."""
+def user(account: Account, policy: AccountPolicy, locked_seconds: float) -> User:
+    """An account as others see it: without its password and its other secrets."""
+    expires = policy.expires(account)
     return User(
         name=account.name,
         role=account.role,
         enabled=account.enabled,
         must_change_password=account.must_change,
         create_time=_stamp(account.created),
-        password_time=_stamp(account.password_set),
+        password_time=_stamp(account.password_set) if account.has_password else None,
+        source=UserSource.LOCAL if account.local else UserSource.LDAP,
+        service_account=account.service,
+        locked_until=_stamp(round(time.time() + locked_seconds)) if locked_seconds else None,
+        password_expire_time=_stamp(expires) if expires is not None else None,
+        second_factor=bool(account.totp),
+        recovery_codes_left=len(account.recovery),
+        ipmi_enabled=bool(account.ipmi),
+        certificate_identities=list(account.identities),
     )
 
 
@@ -41,9 +56,35 @@ def session(open_session: Session, account: Account, now: Moment) -> SessionMess
     )
 
 
-def roles() -> list[Role]:
-    """All roles."""
-    return [Role(name=name, privileges=list(privileges)) for name, privileges in ROLES.items()]
+def current(asker: Asker, now: Moment) -> SessionMessage:
+    """Who asks; somebody without a session has only an id, a name and a role."""
+    if asker.session is not None:
+        return session(asker.session, asker.account, now)
+    return SessionMessage(id=asker.credential, user=asker.account.name, role=asker.account.role)
+
+
+def role(state: State, name: str) -> Role:
+    """A role."""
+    return Role(name=name, privileges=list(state.roles.get(name, ())), built_in=name in ROLES)
+
+
+def roles(state: State) -> list[Role]:
+    """All roles, those that are built in first."""
+    made = sorted(name for name in state.roles if name not in ROLES)
+    return [role(state, name) for name in (*ROLES, *made)]
+
+
+def token(known: Token) -> TokenMessage:
+    """A token as others see it: without its secret."""
+    return TokenMessage(
+        id=known.id,
+        user=known.user,
+        name=known.name,
+        scopes=list(known.scopes),
+        create_time=_stamp(known.created),
+        expire_time=_stamp(known.expires),
+        last_used_time=_stamp(known.used) if known.used else None,
+    )
 
 
 def _stamp(seconds: float) -> Timestamp:

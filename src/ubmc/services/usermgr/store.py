@@ -1,4 +1,4 @@
-"""Accounts and sessions in memory for reading, and in the database before anything is answered.
+"""Accounts and all that belongs to them in memory for reading, and in the database before anything is answered.
 
 Changes are data. Whoever wants one hands in a function that looks at the state and returns a `Change` (or refuses);
 it runs while nothing else changes, then the change is committed as one transaction, then memory follows. So memory and
@@ -8,20 +8,33 @@ database cannot come apart, and rules need no I/O.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from protobuf import Message
 
 from ubmc.kit.database import Database
-from ubmc.services.usermgr import accounts, sessions
+from ubmc.services.usermgr import accounts, ldap_settings, locks, roles, sessions, tokens
 from ubmc.services.usermgr.accounts import Account
+from ubmc.services.usermgr.ldap_settings import LdapSettings
+from ubmc.services.usermgr.locks import Lock
+from ubmc.services.usermgr.policy import AccountPolicy, overlaid
+from ubmc.services.usermgr.roles import ROLES
 from ubmc.services.usermgr.sessions import Moment, Session, SessionOptions, SessionTable
+from ubmc.services.usermgr.tokens import Token, TokenTable
+from ubmc.services.usermgr.visits import Visits
+from ubmc.v1alpha1.access_pb import Privilege
 
 OWNER = "usermgr"
-MIGRATIONS = (f"{accounts.TABLE};{sessions.TABLE}",)
+_SETTINGS = "CREATE TABLE usermgr_settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
+MIGRATIONS = (
+    f"{accounts.TABLE};{sessions.TABLE}",
+    f"{accounts.CREDENTIALS};{roles.TABLE};{tokens.TABLE};{locks.TABLE};{_SETTINGS}",
+)
+_POLICY, _LDAP = "policy", "ldap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +46,29 @@ class Change:
     removed: Account | None = None
     opened: Session | None = None
     ended: tuple[Session, ...] = ()
+    role: tuple[str, tuple[Privilege, ...]] | None = None
+    """New or changed."""
+    removed_role: str = ""
+    token: Token | None = None
+    """New."""
+    revoked: tuple[Token, ...] = ()
+    used: tuple[Token, float] | None = None
+    """A token, and the hour in which it was used."""
+    left: tuple[str, ...] = ()
+    """Ids of visits that are over."""
+    lock: Lock | None = None
+    unlocked: tuple[str, ...] = ()
+    policy: Mapping[str, Any] | None = None
+    """All that differs from the owner's policy."""
+    ldap: LdapSettings | None = None
     news: tuple[Message[Any], ...] = ()
 
     @property
     def empty(self) -> bool:
-        """Nothing is different."""
-        return self.account is None and self.removed is None and self.opened is None and not self.ended
+        """Nothing is different in the database."""
+        parts = (self.account, self.removed, self.opened, self.role, self.token, self.used, self.lock, self.policy)
+        rest = (self.ended, self.removed_role, self.revoked, self.unlocked)
+        return self.ldap is None and all(part is None for part in parts) and not any(rest)
 
 
 @dataclass(slots=True)
@@ -47,29 +77,76 @@ class State:
 
     accounts: dict[str, Account] = field(default_factory=dict)
     sessions: SessionTable = field(default_factory=SessionTable)
+    roles: dict[str, tuple[Privilege, ...]] = field(default_factory=lambda: dict(ROLES))
+    tokens: TokenTable = field(default_factory=TokenTable)
+    visits: Visits = field(default_factory=Visits)
+    defaults: AccountPolicy = field(default_factory=AccountPolicy)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    policy: AccountPolicy = field(default_factory=AccountPolicy)
+    ldap: LdapSettings = field(default_factory=LdapSettings)
+
+    def restricted(self, account: Account, now: float) -> bool:
+        """Whether somebody has to change the password or set up a second factor first; `now` in Unix seconds."""
+        return self.policy.must_change(account, now) or self.policy.must_set_up(account)
+
+    def privileges(self, account: Account, now: float) -> tuple[Privilege, ...]:
+        """What somebody may do who is logged in; `now` in Unix seconds."""
+        return roles.RESTRICTED if self.restricted(account, now) else self.held(account)
+
+    def held(self, account: Account) -> tuple[Privilege, ...]:
+        """What the role of an account may do."""
+        return self.roles.get(account.role, ())
 
     def apply(self, change: Change) -> None:
         """Let a change happen."""
         for session in change.ended:
             self.sessions.discard(session)
+        for token in change.revoked:
+            self.tokens.discard(token)
+        for visit_id in change.left:
+            self.visits.discard(visit_id)
         if change.removed is not None:
             del self.accounts[change.removed.name]
         if change.account is not None:
             self.accounts[change.account.name] = change.account
         if change.opened is not None:
             self.sessions.add(change.opened)
+        if change.token is not None:
+            self.tokens.add(change.token)
+        if change.used is not None:
+            change.used[0].used = change.used[1]
+        self._apply_settings(change)
+
+    def _apply_settings(self, change: Change) -> None:
+        if change.role is not None:
+            self.roles[change.role[0]] = change.role[1]
+        if change.removed_role:
+            self.roles.pop(change.removed_role, None)
+        if change.policy is not None:
+            self.overrides = change.policy
+            self.policy = overlaid(self.defaults, change.policy)
+        if change.ldap is not None:
+            self.ldap = change.ldap
 
 
 class Store:
     """The state, and the only way to change it."""
 
-    def __init__(self, database: Database, options: SessionOptions) -> None:
+    def __init__(self, database: Database, options: SessionOptions, policy: AccountPolicy | None = None) -> None:
         self._database = database
-        self._options = options
+        self._base = options
+        self._defaults = (policy or AccountPolicy()).with_sessions(options)
         self._changing = asyncio.Lock()
         self._dirty = False
         self._written = 0.0
-        self.state = State()
+        self.stored_locks: list[Lock] = []
+        """What was locked when it was read; times are Unix seconds."""
+        self.state = State(defaults=self._defaults, policy=self._defaults)
+
+    @property
+    def options(self) -> SessionOptions:
+        """The limits of sessions, as the policy is now."""
+        return self.state.policy.session_options(self._base)
 
     async def load(self) -> None:
         """Read everything.
@@ -79,15 +156,27 @@ class Store:
         """
         await self._database.migrate(OWNER, MIGRATIONS)
         now = Moment.now()
-
-        def read(connection: sqlite3.Connection) -> tuple[list[Account], list[Session]]:
-            return accounts.read(connection), sessions.read(connection, now, self._options)
-
-        known, open_sessions = await self._database.run(read)
-        self.state = State({account.name: account for account in known})
-        for session in open_sessions:
+        self.state = await self._database.run(self._read)
+        self.stored_locks = await self._database.run(locks.read)
+        options = self.options
+        for session in await self._database.run(lambda connection: sessions.read(connection, now, options)):
             self.state.sessions.add(session)
         self._written = now.monotonic
+
+    def _read(self, connection: sqlite3.Connection) -> State:
+        settings: dict[str, str] = dict(connection.execute("SELECT key, value FROM usermgr_settings"))
+        overrides: dict[str, Any] = json.loads(settings.get(_POLICY, "{}"))
+        state = State(
+            accounts={account.name: account for account in accounts.read(connection)},
+            roles=roles.read(connection),
+            defaults=self._defaults,
+            overrides=overrides,
+            policy=overlaid(self._defaults, overrides),
+            ldap=ldap_settings.from_text(settings.get(_LDAP, "{}")),
+        )
+        for token in tokens.read(connection):
+            state.tokens.add(token)
+        return state
 
     async def change(self, decide: Callable[[State], Change]) -> Change:
         """Change the state; on disk when this returns. It must not be cancelled in the middle: shield it.
@@ -100,7 +189,7 @@ class Store:
             if not change.empty:
                 now = Moment.now()
                 await self._database.run(lambda connection: _write(connection, change, now))
-                self.state.apply(change)
+            self.state.apply(change)
             return change
 
     # --- when sessions were used --------------------------------------------------------------------------------
@@ -114,7 +203,7 @@ class Store:
 
     def write_due(self) -> float | None:
         """The monotonic time at which `write_times` shall be called next; None if it need not."""
-        return self._written + self._options.write_seconds if self._dirty else None
+        return self._written + self._base.write_seconds if self._dirty else None
 
     async def write_times(self) -> None:
         """Store when sessions were used last and, by the time of day as it is known now, when they end.
@@ -138,9 +227,38 @@ class Store:
 def _write(connection: sqlite3.Connection, change: Change, now: Moment) -> None:
     for session in change.ended:
         sessions.remove(connection, session)
+    for token in change.revoked:
+        tokens.remove(connection, token)
     if change.removed is not None:
         accounts.remove(connection, change.removed.name)
+        locks.remove(connection, change.removed.name)
     if change.account is not None:
         accounts.write(connection, change.account)
     if change.opened is not None:
         sessions.write(connection, change.opened, now)
+    if change.token is not None:
+        tokens.write(connection, change.token)
+    if change.used is not None:
+        tokens.write_use(connection, change.used[0].id, change.used[1])
+    _write_settings(connection, change)
+
+
+def _write_settings(connection: sqlite3.Connection, change: Change) -> None:
+    if change.role is not None:
+        roles.write(connection, *change.role)
+    if change.removed_role:
+        roles.remove(connection, change.removed_role)
+    if change.lock is not None:
+        locks.write(connection, change.lock)
+    for name in change.unlocked:
+        locks.remove(connection, name)
+    if change.policy is not None:
+        _write_setting(connection, _POLICY, json.dumps(dict(change.policy)))
+    if change.ldap is not None:
+        _write_setting(connection, _LDAP, ldap_settings.to_text(change.ldap))
+
+
+def _write_setting(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute(
+        "INSERT INTO usermgr_settings VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value)
+    )

@@ -1,0 +1,1 @@
+"""thermalmgr: keeps the board cool. Whatever it does not know, it cools for."""
