@@ -2,7 +2,7 @@
 
 Everything comes from Debian's packages by `apt-get download` and is unpacked, never installed. The source of gpio-sim
 is taken out of Debian's kernel source when it is built; it is no part of this repository. What is kept afterwards, in
-`DIR/VERSION/`, is the kernel and its modules (about 10 MB).
+`DIR/VERSION+MODULES/`, is the kernel and its modules (about 10 MB).
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = "linux-image-amd64"
-# What the guest loads; what these need themselves is found in them. virtio_pci has the 9p disk, softdog is a watchdog.
-WANTED = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "configfs", "softdog", "gpio-sim")
+# What the guest loads; what these need themselves is found in them. virtio_pci has the 9p disk, softdog is a watchdog,
+# i2c-stub a bus with devices that are only registers.
+WANTED = (
+    *("virtio_pci", "9pnet_virtio", "9p", "overlay", "configfs"),
+    *("softdog", "gpio-sim", "i2c-stub", "i2c-dev", "lm75"),
+)
 SOURCES = ("drivers/gpio/gpio-sim.c", "drivers/gpio/gpiolib.h", "kernel/irq/irq_sim.c")
 KBUILD = "obj-m += gpio-sim.o\ngpio-sim-y := gpio-sim-main.o irq_sim.o\n"
 
@@ -43,8 +48,13 @@ def prepare(cache: Path) -> Kernel:
         NotReady: a tool or a package is missing.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    kept = sorted(path.parent for path in cache.glob("*/vmlinuz"))
+    kept = sorted(path.parent for path in cache.glob(f"*+{_wanted()}/vmlinuz"))
     return _kernel(kept[-1] if kept else _make(cache))
+
+
+def _wanted() -> str:
+    """Tells what was kept for these modules from what was kept for others."""
+    return f"{zlib.crc32(' '.join(WANTED).encode()):08x}"
 
 
 def _kernel(kept: Path) -> Kernel:
@@ -72,7 +82,7 @@ def _make(cache: Path) -> Path:
         shutil.copy(work / f"boot/vmlinuz-{version}", made / "vmlinuz")
         for number, (module, content) in enumerate(_in_order(drivers).items()):
             (made / f"modules/{number:02}-{module}.ko").write_bytes(content)
-        return made.rename(cache / version)
+        return made.rename(cache / f"{version}+{_wanted()}")
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:

@@ -48,7 +48,7 @@ echo "RC=$?"
 poweroff -f
 """
 # soft_noboot: a watchdog that is not fed says so in the kernel's log instead of resetting the guest.
-OPTIONS = {"softdog": "soft_noboot=1"}
+OPTIONS = {"softdog": "soft_noboot=1", "i2c_stub": "chip_addr=0x48,0x49,0x4c,0x58"}
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,8 @@ def test_the_draft_is_a_good_board_file(root: Path) -> None:
     assert names["nct7802_cpu"]["input"] == "temp1"
     assert names["lm75_3_0048_temp1"]["device"] == "3-0048"
     assert names["lm75_3_0049_intrusion0"]["states"][0] == "closed"
-    assert names["x1e6e9000_adc_p12v"] == {
-        "name": "x1e6e9000_adc_p12v", "kind": "iio", "device": "1e6e9000.adc", "input": "voltage0"
+    assert names["x_1e6e9000_adc_p12v"] == {
+        "name": "x_1e6e9000_adc_p12v", "kind": "iio", "device": "1e6e9000.adc", "input": "voltage0"
     }  # fmt: skip
     [fan] = board["fans"]
     assert (fan["output"], fan["tachometers"], fan["fail_safe"]) == ("pwm1", ["nct7802_fan1"], 100)

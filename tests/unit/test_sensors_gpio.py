@@ -77,8 +77,31 @@ async def test_lines_that_went_away_are_opened_again() -> None:
 
 
 @virtual
+async def test_who_goes_away_leaves_the_lines_usable() -> None:
+    async with world(GpioChannel("good", GOOD), GpioChannel("supply", SUPPLY)) as (_, bus):
+        for rounds in range(30):
+            reader = asyncio.create_task(bus.read(["good", "supply"]))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            reader.cancel()
+            await asyncio.wait([reader])
+        assert set((await bus.read(["good", "supply"])).values()) == {0.0, 1.0}
+
+
+@virtual
 async def test_closed() -> None:
     async with world(GpioChannel("good", GOOD)) as (_, bus):
         await bus.close()
         with pytest.raises(Unavailable, match="closed"):
             await bus.read(["good"])
+
+
+@virtual
+async def test_close_frees_those_who_read() -> None:
+    async with world(GpioChannel("good", GOOD)) as (_, bus):
+        readers = [asyncio.create_task(bus.read(["good"])) for _ in range(3)]
+        await asyncio.sleep(0)
+        await bus.close()
+        for reader in readers:
+            with pytest.raises(Unavailable, match="closed"):
+                await reader

@@ -16,6 +16,8 @@ from ubmc.hw.i2c.topology import adapters
 from ubmc.hw.sensors import hwmon, iio
 from ubmc.kit.errors import UbmcError
 
+_MOST_NAMES_BYTES = 1 << 16
+
 
 @dataclass(frozen=True, slots=True)
 class I2cDevice:
@@ -228,9 +230,17 @@ def _gpio(folder: Path, root: Path) -> GpioChip:
     asked = _ask_chip(root / "dev" / folder.name)
     if asked is not None:
         return asked
-    names = _text(folder / "of_node/gpio-line-names").split("\0")
-    lines = {offset: name for offset, name in enumerate(names) if name}
-    return GpioChip(folder.name, _link(folder / "of_node"), lines)
+    return GpioChip(folder.name, _link(folder / "of_node"), _names_in_tree(folder / "of_node/gpio-line-names"))
+
+
+def _names_in_tree(path: Path) -> dict[int, str]:
+    """The property of a device tree: a text for each line by offset, each with a zero byte behind it."""
+    try:
+        with path.open("rb") as file:
+            names = file.read(_MOST_NAMES_BYTES).decode("utf-8", "backslashreplace").split("\0")
+    except OSError:
+        return {}
+    return {offset: name for offset, name in enumerate(names) if name}
 
 
 def _ask_chip(device: Path) -> GpioChip | None:

@@ -129,7 +129,7 @@ def _buses(buses: tuple[I2cAdapter, ...]) -> Iterator[Table]:
         place: Table = {"adapter": bus.number}
         if bus.parent in numbers and bus.parent is not None and bus.mux is not None and bus.channel is not None:
             place = {"parent": _bus_name(bus.parent), "mux": bus.mux, "channel": bus.channel}
-        elif names.count(bus.name) == 1 and re.fullmatch(r"[^\W\d][ -~]{0,63}", bus.name, re.ASCII):
+        elif names.count(bus.name) == 1 and re.fullmatch(r"(?!(i2c-)?\d+$)[!-~][ -~]{0,63}", bus.name):
             place = {"adapter": bus.name}
         yield {"name": _bus_name(bus.number), **place}
 

@@ -90,6 +90,7 @@ class Database:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA temp_store=MEMORY")  # no file elsewhere, where we may not write
             result = connection.execute("PRAGMA quick_check(1)").fetchone()
             if result != ("ok",):
                 raise DamagedError(str(result))

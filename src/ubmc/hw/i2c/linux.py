@@ -181,7 +181,7 @@ class LinuxI2cBus(I2cBus):
         match error.errno:
             case errno.EBUSY if request == I2C_SLAVE:
                 return Refused(f"{where}: a driver of the kernel has this device; read it as hwmon instead")
-            case errno.ENXIO | errno.EREMOTEIO:
+            case errno.ENXIO | errno.EREMOTEIO | errno.ENODEV:
                 return Unavailable(f"{where}: no device answers there")
             case errno.EBADMSG:
                 return Unavailable(f"{where}: the packet error code is wrong")

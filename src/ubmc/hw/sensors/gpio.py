@@ -30,6 +30,7 @@ class GpioBus(SensorBus):
         self._lines = lines
         self._open: dict[str, InputLine] = {}
         self._turn = asyncio.Lock()
+        self._round: asyncio.Task[dict[str, Outcome]] | None = None
         self._closed = False
 
     @property
@@ -44,13 +45,28 @@ class GpioBus(SensorBus):
 
     async def read(self, sensors: Sequence[str]) -> Mapping[str, Outcome]:
         """Read these lines. Raises `Unavailable` when a line hangs, or this is closed."""
-        if self._closed:
-            raise Unavailable(f"{self._name} is closed")
         try:
-            async with asyncio.timeout(_DEADLINE_SECONDS), self._turn:
-                return {sensor: await self._outcome(sensor) for sensor in sensors}
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                await self._turn.acquire()
+                # Who goes away does not tear a request for a line in two; the next one waits for its end.
+                self._round = asyncio.create_task(self._read(tuple(sensors)))
+                self._round.add_done_callback(lambda _: self._turn.release())
+                return await asyncio.shield(self._round)
         except TimeoutError:
             raise Unavailable(f"{self._name} does not answer: a GPIO line hangs") from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise self._is_closed() from None
+            raise
+
+    async def _read(self, sensors: Sequence[str]) -> dict[str, Outcome]:
+        if self._closed:
+            raise self._is_closed()
+        return {sensor: await self._outcome(sensor) for sensor in sensors}
+
+    def _is_closed(self) -> Unavailable:
+        return Unavailable(f"{self._name} is closed")
 
     async def _outcome(self, sensor: str) -> Outcome:
         channel = self._channels.get(sensor)
@@ -68,7 +84,9 @@ class GpioBus(SensorBus):
             return error
 
     async def close(self) -> None:
-        """Give the lines back."""
+        """Give the lines back; does not wait for a read that hangs."""
         self._closed = True
+        if self._round is not None:
+            self._round.cancel()
         self._open.clear()
         await self._lines.close()

@@ -16,6 +16,7 @@ import os
 import selectors
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -178,7 +179,8 @@ def run(directory: Path, settings: Settings, speed: float, ready: Callable[[], N
         instance = os.urandom(6).hex()
         path.unlink(missing_ok=True)  # we hold the lock: whoever made it is gone
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as listener:
-            os.umask(0o177)  # a socket is executable else
+            # A folder with the setgid bit is shared with its group on purpose. A socket is executable else.
+            os.umask(0o117 if directory.stat().st_mode & stat.S_ISGID else 0o177)
             listener.bind(str(path))
             os.umask(0o077)
             listener.listen(64)
