@@ -19,14 +19,17 @@ from typing import Any
 
 from tests.harness.program import Program
 
-from bench import budgets, events, idle, report, start
+from bench import budgets, events, idle, report, sensors, start
 from bench.companions import Generator, Reference
 from bench.door import CONNECTIONS, TARGETS, DoorBench, Target
 from bench.figures import Figure, spread
 
-PARTS = ("idle", "door", "events", "start", "bus")
+PARTS = ("idle", "door", "events", "start", "sensors", "bus")
+APART = {"sensors", "bus"}
+"""Parts that do not need the program on the usual board."""
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 IDLE_SECONDS = 5.0
+SENSORS_SECONDS = 10.0
 BUS_TIMEOUT_SECONDS = 120.0
 
 
@@ -115,8 +118,11 @@ def main() -> int:
         print(f"... {what}", file=sys.stderr, flush=True)
 
     figures: list[Figure] = []
-    if set(parts) - {"bus"}:
+    if set(parts) - APART:
         figures += with_program(wanted, parts, say)
+    if "sensors" in parts:
+        say(f"{sensors.BOARD}: {SENSORS_SECONDS:g} s of readings, then lists of them")
+        figures += sensors.measure(wanted.rounds, wanted.seconds, SENSORS_SECONDS)
     if "bus" in parts:
         say("bus round trips")
         figures += bus_figures(wanted)

@@ -388,3 +388,18 @@ async def test_closing_before_there_was_ever_a_server() -> None:
     await link.close()
     with pytest.raises(Unavailable):
         await link.publish("a", b"")
+
+
+async def test_a_flush_that_is_cancelled_leaves_the_connection_alone() -> None:
+    """The library sets the result of a cancelled future when the answer comes, and its reader dies of that."""
+    async with world() as w:
+        link = await w.link()
+        lost: list[bool] = []
+        link.on_disconnect.append(lambda: lost.append(True))
+        for _ in range(50):
+            flushing = asyncio.create_task(link.flush())
+            await asyncio.sleep(0)
+            flushing.cancel()
+            await asyncio.gather(flushing, return_exceptions=True)
+        await link.flush()
+        assert not lost

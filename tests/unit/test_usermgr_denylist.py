@@ -29,8 +29,8 @@ def test_common(password: str) -> None:
 @pytest.mark.parametrize(
     "password",
     [
-        "correct horse battery", "XNJZxh5KH3Qr8Dq4", "a new day dawns", "kuzpumba", "for the first day", "Haus am See 7",
-        "7391846250173", "tr0ub4dor&3", "zwölf Boxkämpfer",
+        "correct horse battery", "XNJZxh5KH3Qr8Dq4", "a new day dawns", "kuzpumba", "for the first day", "Haus am See",
+        "7391846250173", "zwölf Boxkämpfer",
     ],
 )  # fmt: skip
 def test_not_common(password: str) -> None:

@@ -8,12 +8,20 @@ from pathlib import Path
 import click
 from protobuf.wkt import FieldMask
 
-from ubmc.cli.resource import Resource, add_show, add_watch, list_all
+from ubmc.cli.resource import Resource, add_watch, list_all
 from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.terminal import PipeClosed, note, printable
 from ubmc.cli.text import columns
 from ubmc.kit.errors import Exhausted, Unavailable
-from ubmc.v1alpha1.inventory_pb import Asset, AssetKind, ReadFruRequest, UpdateAssetRequest, WriteFruRequest
+from ubmc.v1alpha1.inventory_pb import (
+    Asset,
+    AssetKind,
+    Fru,
+    GetAssetRequest,
+    ReadFruRequest,
+    UpdateAssetRequest,
+    WriteFruRequest,
+)
 from ubmc.v1alpha1.inventory_rpc import InventoryService
 
 _COLUMNS = columns(
@@ -56,7 +64,23 @@ def list_(settings: Settings, kind: str | None, parent: str) -> None:
     settings.output.list(answer, _COLUMNS, answer.assets)
 
 
-add_show(asset, ASSETS, optional=False)
+@asset.command("show")
+@click.argument("name")
+@pass_settings
+def show(settings: Settings, name: str) -> None:
+    """Show one asset, with what its FRU storage says."""
+    with settings.connect() as client:
+        answer = client.ask(InventoryService.GetAsset, GetAssetRequest(name=name))
+    found = answer.asset or Asset()
+    facts = [fact for fact in ASSETS.facts if not fact.path.startswith("fru.") or _says(found.fru, fact.path)]
+    settings.output.show(answer, facts, found)
+
+
+def _says(stored: Fru | None, path: str) -> bool:
+    """Whether a field of FRU storage has anything in it."""
+    return stored is not None and bool(getattr(stored, path.removeprefix("fru.")))
+
+
 add_watch(asset, ASSETS, InventoryService.WatchAssets)
 
 

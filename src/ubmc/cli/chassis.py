@@ -15,6 +15,7 @@ _COLUMNS = columns("name", "state", "since: state_time", "identify", "hosts")
 
 CHASSIS = Resource(
     noun="chassis",
+    plural="chassis",
     list=ChassisService.ListChassis,
     items="chassis",
     get=ChassisService.GetChassis,

@@ -48,8 +48,8 @@ FACTS = columns(
 def login(settings: Settings, address: str, user: str | None, password_stdin: bool) -> None:
     """Log in to the BMC at URL and store the session.
 
-    The certificate has to be trusted: by the system, or by --fingerprint, --cacert or --insecure. A second
-    line on stdin is the new password, if it has to be changed.
+    The certificate has to be trusted: by the system, or by --fingerprint, --cacert or --insecure. On stdin stand,
+    each on a line, the password, the code if there is a second factor, and the new password if it has to be changed.
     """
     if not password_stdin and not is_terminal():
         raise click.UsageError("there is no terminal to ask for the password; give it on stdin with --password-stdin")
@@ -60,16 +60,30 @@ def login(settings: Settings, address: str, user: str | None, password_stdin: bo
     password = secret_line() if password_stdin else ask_secret("Password")
     with Client(url, trust=trust) as client:
         try:
-            answer = client.ask(SessionService.Login, LoginRequest(user=user, password=password))
+            answer = _log_in(client, user, password, from_stdin=password_stdin)
         except Unauthenticated as error:
             raise Denied(error.message) from error  # the advice to log in would be none here
         client.token = answer.token
         session.save(session.Stored(url=url, user=user, trust=trust, token=answer.token))
         if answer.must_change_password:
             _change_password(client, user, password, from_stdin=password_stdin)
+        if answer.must_set_up_second_factor:
+            note("a second factor must be set up before anything else is allowed; run: ubmc user second-factor set")
     answer.token = ""  # it is in the session file, and shall not be in a log
     answer.must_change_password = False
     settings.output.say(answer, _greeting(answer, url))
+
+
+def _log_in(client: Client, user: str, password: str, *, from_stdin: bool) -> LoginResponse:
+    """Log in; who has a second factor is asked for its code when the password was right."""
+    request = LoginRequest(user=user, password=password)
+    try:
+        return client.ask(SessionService.Login, request)
+    except Unauthenticated as error:
+        if not any(violation.rule == "required" for violation in error.violations):
+            raise
+    request.one_time_code = secret_line() if from_stdin else ask_secret("Code, or a recovery code")
+    return client.ask(SessionService.Login, request)
 
 
 def _greeting(answer: LoginResponse, url: str) -> str:

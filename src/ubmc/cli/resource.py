@@ -33,6 +33,8 @@ class Listing:
     columns: tuple[Column, ...]
     key: str = "name"
     """The field that names a thing, the same in requests."""
+    plural: str = ""
+    """What several are called, unless it is the noun and an s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def name_one(client: Client, resource: Listing, name: str | None) -> str:
 def add_list(group: Noun, resource: Listing) -> None:
     """Add `list`."""
 
-    @group.command("list", help=f"List all {resource.items.replace('_', ' ')}.")
+    @group.command("list", help=f"List all {resource.plural or resource.noun + 's'}.")
     @pass_settings
     def list_(settings: Settings) -> None:
         with settings.connect() as client:
@@ -108,10 +110,14 @@ def add_show(group: Noun, resource: Resource, *, optional: bool) -> None:
         settings.output.show(answer, resource.facts, getattr(answer, resource.item))
 
 
+def _one(resource: Listing) -> str:
+    return f"{'an' if resource.noun[0] in 'aeiou' else 'a'} {resource.noun}"
+
+
 def add_watch(group: Noun, resource: Resource, method: ServerStream[Any, Any]) -> None:
     """Add `watch`."""
 
-    @group.command("watch", help=f"Print every change of a {resource.noun}, first the present state; ends with Ctrl-C.")
+    @group.command("watch", help=f"Print every change of {_one(resource)}, first the present state; ends with Ctrl-C.")
     @click.argument("name", required=False)
     @pass_settings
     def watch(settings: Settings, name: str | None) -> None:

@@ -16,18 +16,25 @@ from ubmc.cli.live import Row, view
 from ubmc.cli.resource import Resource, list_all
 from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.terminal import printable
-from ubmc.cli.text import cell, columns, format_duration
+from ubmc.cli.text import Column, cell, columns, format_duration, format_number
 from ubmc.v1alpha1.sensor_pb import (
     GetSensorRequest,
     ResetSensorThresholdsRequest,
     Sensor,
     SensorKind,
     SensorLevel,
+    SensorStatistics,
     SensorThresholds,
     UpdateSensorThresholdsRequest,
     WatchSensorsRequest,
 )
 from ubmc.v1alpha1.sensor_rpc import SensorService
+
+
+def _title(limit: str) -> str:
+    """What a limit is called."""
+    return limit.removesuffix("_seconds").replace("_", " ")
+
 
 COLUMNS = columns("name", "value", "level", "quality", "component", "kind")
 WATCHED = columns("name", "value", "level", "quality", "age", "component")
@@ -38,10 +45,11 @@ LIMITS = (
 FACTS = columns(
     "name", "kind", "component", "value", "level", "side", "quality", "why: quality_reason", "age",
     "read: reading_time",
-    *(f"{name.replace('_', ' ')}: thresholds.{name}" for name in LIMITS), "changed: thresholds_changed",
+    *(f"{_title(name)}: thresholds.{name}" for name in LIMITS), "changed: thresholds_changed",
     "lowest: statistics.minimum", "highest: statistics.maximum", "average: statistics.average",
     "readings: statistics.count", "counted since: statistics.since", "states", "bus", "made of: sources",
 )  # fmt: skip
+_OF_NUMBERS = ("thresholds.", "thresholds_changed", "statistics.")
 SENSORS = Resource(
     noun="sensor",
     list=SensorService.ListSensors,
@@ -59,10 +67,24 @@ _UNITS: Mapping[str, str] = MappingProxyType({"Cel": "\N{DEGREE SIGN}C"})
 sensor = Noun("sensor", help="Sensors: show them, watch them, set their limits.")
 
 
-def number(value: float) -> str:
-    """A measured value without needless digits: three behind the point at most."""
-    text = f"{value:.3f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+def _unit(found: Sensor) -> str:
+    return _UNITS.get(found.unit, found.unit)
+
+
+@dataclass(frozen=True, slots=True)
+class InUnit:
+    """Numbers of a sensor for people, each with its unit; an absent one stays absent."""
+
+    message: SensorThresholds | SensorStatistics
+    unit: str
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(Given(self.message), name)
+        if not isinstance(value, float):
+            return value
+        if name == "debounce_seconds":
+            return format_duration(value)
+        return f"{format_number(value)} {self.unit}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +100,18 @@ class Reading:
             return self.sensor.state
         if not self.sensor.has_field("value"):
             return ""
-        unit = _UNITS.get(self.sensor.unit, self.sensor.unit)
-        return f"{number(self.sensor.value)} {unit}".strip()
+        return f"{format_number(self.sensor.value)} {_unit(self.sensor)}".strip()
+
+    @property
+    def thresholds(self) -> Any:
+        """Its limits, with their unit."""
+        return InUnit(self.sensor.thresholds or SensorThresholds(), _unit(self.sensor))
 
     @property
     def statistics(self) -> Any:
         """What it has measured, if anything."""
         found = self.sensor.statistics
-        return found if found is not None and found.count else None
+        return InUnit(found, _unit(self.sensor)) if found is not None and found.count else None
 
     @property
     def age(self) -> str:
@@ -94,6 +120,13 @@ class Reading:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(Given(self.sensor), name)
+
+
+def _facts(found: Sensor) -> tuple[Column, ...]:
+    """What can be said of it: states have no limits, numbers have no states."""
+    if found.kind is SensorKind.STATE:
+        return tuple(fact for fact in FACTS if not fact.path.startswith(_OF_NUMBERS))
+    return tuple(fact for fact in FACTS if fact.path != "states")
 
 
 def _row(found: Sensor) -> Row:
@@ -125,7 +158,8 @@ def show(settings: Settings, name: str) -> None:
     """Show one sensor with its limits and what it has measured."""
     with settings.connect() as client:
         answer = client.ask(SensorService.GetSensor, GetSensorRequest(name=name))
-    settings.output.show(answer, FACTS, Reading(answer.sensor or Sensor()))
+    found = answer.sensor or Sensor()
+    settings.output.show(answer, _facts(found), Reading(found))
 
 
 @sensor.command("watch")
@@ -187,6 +221,5 @@ def threshold(settings: Settings, /, name: str, reset: bool, **texts: str | None
             answer = client.ask(SensorService.UpdateSensorThresholds, request)
         else:
             answer = client.ask(SensorService.GetSensor, GetSensorRequest(name=name))
-    shown = columns(*(f"{limit.replace('_', ' ')}: {limit}" for limit in LIMITS))
-    found = answer.sensor or Sensor()
-    settings.output.show(answer, shown, Given(found.thresholds or SensorThresholds()))
+    shown = columns(*(f"{_title(limit)}: {limit}" for limit in LIMITS))
+    settings.output.show(answer, shown, Reading(answer.sensor or Sensor()).thresholds)

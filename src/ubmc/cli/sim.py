@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import click
 
 from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.terminal import printable
-from ubmc.cli.text import columns, format_enum
+from ubmc.cli.text import columns, format_duration, format_enum, format_number
+from ubmc.kit.errors import NotFound
 from ubmc.v1alpha1.simulation_pb import (
     ClearFaultRequest,
     Fault,
+    FaultKind,
     GetSimulationRequest,
     InjectFaultRequest,
     ListFaultKindsRequest,
@@ -20,15 +24,9 @@ from ubmc.v1alpha1.simulation_pb import (
 )
 from ubmc.v1alpha1.simulation_rpc import SimulationService
 
-_FACTS = columns(
-    "time: time_seconds",
-    "load profile: load_profile",
-    "load percent: load_percent",
-    "ambient celsius: ambient_celsius",
-    "mains",
-    "buttons",
-)
-_KINDS = columns("kind", "value: takes_value", "description", "targets")
+_FACTS = columns("running for: running", "load", "ambient", "mains", "faults", "buttons")
+_KINDS = columns("kind", "value", "description", "targets")
+_FEW = 4
 _PROFILES = {profile.name.lower(): profile for profile in LoadProfile if profile.value}
 
 sim = Noun("sim", help="The simulated machine: break it, load it, press its buttons.")
@@ -42,19 +40,51 @@ def status(settings: Settings) -> None:
     """Show what the machine goes through."""
     with settings.connect() as client:
         answer = client.ask(SimulationService.GetSimulation, GetSimulationRequest())
-    shown = answer.simulation or Simulation()
-    settings.output.show(answer, _FACTS, shown)
-    if not settings.output.as_json:
-        settings.output.text(f"faults: {_faults(shown)}")
+    settings.output.show(answer, _FACTS, _status(answer.simulation or Simulation()))
 
 
 @fault.command("list")
+@click.argument("kind", required=False)
 @pass_settings
-def list_kinds(settings: Settings) -> None:
-    """List the kinds of faults, and what each goes into."""
+def list_kinds(settings: Settings, kind: str | None) -> None:
+    """List the kinds of faults, and what each goes into; with KIND all of that.
+
+    What is broken now is shown by `ubmc sim status`.
+    """
     with settings.connect() as client:
         answer = client.ask(SimulationService.ListFaultKinds, ListFaultKindsRequest())
-    settings.output.list(answer, _KINDS, answer.fault_kinds)
+    found = [each for each in answer.fault_kinds if kind in (None, each.kind)]
+    if not found:
+        kinds = ", ".join(each.kind for each in answer.fault_kinds)
+        raise NotFound(f"there is no fault {printable(str(kind))}; there are {printable(kinds)}")
+    answer.fault_kinds = found
+    settings.output.list(answer, _KINDS, [_kind(each, few=kind is None) for each in found])
+
+
+def _kind(found: FaultKind, *, few: bool) -> SimpleNamespace:
+    """A kind for people: of many targets just the first."""
+    targets = found.targets
+    shown = ", ".join(targets)
+    if few and len(targets) > 2 * _FEW:
+        shown = f"{', '.join(targets[:_FEW])} and {len(targets) - _FEW} more"
+    value = "optional" if found.takes_value else ""
+    return SimpleNamespace(kind=found.kind, value=value, description=found.description, targets=shown)
+
+
+def _status(now: Simulation) -> SimpleNamespace:
+    """What the machine goes through, for people."""
+    return SimpleNamespace(
+        running=format_duration(now.time_seconds),
+        load=f"{format_enum(now.load_profile)}, {now.load_percent:.0f} % now",
+        ambient=_ambient(now),
+        mains="on" if now.mains else "off",
+        faults=_faults(now),
+        buttons=now.buttons,
+    )
+
+
+def _ambient(now: Simulation) -> str:
+    return f"{format_number(now.ambient_celsius)} \N{DEGREE SIGN}C"
 
 
 @fault.command("set")
@@ -87,9 +117,7 @@ def _set(settings: Settings, request: SetConditionsRequest) -> None:
     with settings.connect() as client:
         answer = client.ask(SimulationService.SetConditions, request)
     now = answer.simulation or Simulation()
-    text = (
-        f"load {format_enum(now.load_profile)}, ambient {now.ambient_celsius:g} C, mains {'on' if now.mains else 'off'}"
-    )
+    text = f"load {format_enum(now.load_profile)}, ambient {_ambient(now)}, mains {'on' if now.mains else 'off'}"
     settings.output.say(answer, text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ def format_value(value: object) -> str:
             text = format_time(value)
         case Duration():
             text = format_duration(value.seconds + value.nanos / 1e9)
+        case float():
+            text = format_number(value)
         case str():
             text = printable(value) or _NOTHING
         case Mapping():
@@ -78,6 +81,14 @@ def format_time(time: Timestamp) -> str:
         return datetime.fromtimestamp(time.seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return _NOTHING  # a year that no calendar here can show
+
+
+def format_number(value: float) -> str:
+    """A measured value without needless digits: three behind the point at most."""
+    if not math.isfinite(value):
+        return str(value)
+    text = f"{value:.3f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def format_duration(seconds: float) -> str:

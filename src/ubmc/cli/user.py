@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 from protobuf.wkt import FieldMask
 
+from ubmc.cli.factor import second_factor
 from ubmc.cli.prompt import ask_secret, is_terminal, secret_line
+from ubmc.cli.recover import recover
 from ubmc.cli.resource import Listing, Resource, add_list, add_show
 from ubmc.cli.session import load
 from ubmc.cli.settings import Noun, Settings, pass_settings
@@ -14,7 +16,16 @@ from ubmc.cli.text import columns, format_value
 from ubmc.client import Client
 from ubmc.v1alpha1.session_pb import DeleteSessionRequest, GetCurrentSessionRequest
 from ubmc.v1alpha1.session_rpc import SessionService
-from ubmc.v1alpha1.user_pb import ChangePasswordRequest, CreateUserRequest, DeleteUserRequest, UpdateUserRequest, User
+from ubmc.v1alpha1.user_pb import (
+    ChangePasswordRequest,
+    CreateUserRequest,
+    DeleteIpmiSecretRequest,
+    DeleteUserRequest,
+    ResetIpmiSecretRequest,
+    UnlockUserRequest,
+    UpdateUserRequest,
+    User,
+)
 from ubmc.v1alpha1.user_rpc import UserService
 
 USERS = Resource(
@@ -23,9 +34,22 @@ USERS = Resource(
     items="users",
     get=UserService.GetUser,
     item="user",
-    columns=columns("name", "role", "enabled", "must_change_password"),
+    columns=columns("name", "role", "enabled", "source", "must_change_password", "second_factor", "locked_until"),
     facts=columns(
-        "name", "role", "enabled", "must_change_password", "made: create_time", "password set: password_time"
+        "name",
+        "role",
+        "enabled",
+        "source",
+        "service_account",
+        "must_change_password",
+        "made: create_time",
+        "password set: password_time",
+        "password expires: password_expire_time",
+        "locked_until",
+        "second_factor",
+        "recovery_codes_left",
+        "IPMI: ipmi_enabled",
+        "certificate_identities",
     ),
 )
 
@@ -41,12 +65,25 @@ SESSIONS = Listing(
 
 ROLES = ("Administrator", "Operator", "ReadOnly")
 
-_role = click.Choice(ROLES, case_sensitive=False)
+
+class RoleName(click.ParamType[str]):
+    """The name of a role: those that are built in in whatever case, others as they were made."""
+
+    name = "role"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as the BMC spells it."""
+        return next((role for role in ROLES if role.casefold() == value.casefold()), value)
+
+
+_role = RoleName()
 _password_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
 
 user = Noun("user", help="Accounts: make, change and remove them.")
 add_list(user, USERS)
 add_show(user, USERS, optional=False)
+user.add_command(second_factor)
+user.add_command(recover)
 
 session = Noun("session", help="Sessions: list and end them.")
 add_list(session, SESSIONS)
@@ -63,13 +100,16 @@ def _new_password(*, from_stdin: bool) -> str:
 @click.argument("name")
 @click.option("--role", type=_role, default="ReadOnly", show_default=True, help="What the account may do.")
 @click.option("--keep-password", is_flag=True, help="Do not ask for a new password at the first login.")
+@click.option("--service", is_flag=True, help="For a program: no password, only tokens.")
 @_password_stdin
 @pass_settings
-def add(settings: Settings, name: str, role: str, keep_password: bool, password_stdin: bool) -> None:
+def add(settings: Settings, name: str, role: str, keep_password: bool, service: bool, password_stdin: bool) -> None:
     """Make an account; its password has to be changed at the first login."""
     with settings.connect() as client:
-        made = User(name=name, role=role, enabled=True, must_change_password=not keep_password)
-        request = CreateUserRequest(user=made, password=_new_password(from_stdin=password_stdin))
+        change = not keep_password and not service
+        made = User(name=name, role=role, enabled=True, must_change_password=change, service_account=service)
+        password = "" if service else _new_password(from_stdin=password_stdin)
+        request = CreateUserRequest(user=made, password=password)
         answer = client.ask(UserService.CreateUser, request)
     settings.output.say(answer, f"made {printable(name)} ({role})")
 
@@ -105,6 +145,41 @@ def enable(settings: Settings, name: str) -> None:
 def disable(settings: Settings, name: str) -> None:
     """Let an account log in no more; its sessions end."""
     _update(settings, User(name=name, enabled=False), "enabled")
+
+
+@user.command("certificates")
+@click.argument("name")
+@click.argument("identities", nargs=-1, metavar="[KIND:IDENTITY]...")
+@pass_settings
+def certificates(settings: Settings, name: str, identities: tuple[str, ...]) -> None:
+    """Say who an account is in client certificates, as email:olga@example.org; nothing for nobody."""
+    _update(settings, User(name=name, certificate_identities=list(identities)), "certificate_identities")
+
+
+@user.command("unlock")
+@click.argument("name")
+@pass_settings
+def unlock(settings: Settings, name: str) -> None:
+    """Let an account log in at once that was locked after wrong passwords."""
+    with settings.connect() as client:
+        answer = client.ask(UserService.UnlockUser, UnlockUserRequest(name=name))
+    settings.output.say(answer, f"{printable(name)} can log in")
+
+
+@user.command("ipmi-secret")
+@click.argument("name")
+@click.option("--short", is_flag=True, help="16 characters instead of 20, for old tools.")
+@click.option("--delete", is_flag=True, help="Take the secret away; the account cannot use IPMI then.")
+@pass_settings
+def ipmi_secret(settings: Settings, name: str, short: bool, delete: bool) -> None:
+    """Make a new random secret with which an account can use IPMI, and show it once."""
+    with settings.connect() as client:
+        if delete:
+            gone = client.ask(UserService.DeleteIpmiSecret, DeleteIpmiSecretRequest(name=name))
+            settings.output.say(gone, f"{printable(name)} has no IPMI secret")
+            return
+        answer = client.ask(UserService.ResetIpmiSecret, ResetIpmiSecretRequest(name=name, short=short))
+    settings.output.say(answer, printable(answer.secret))
 
 
 @user.command("delete")

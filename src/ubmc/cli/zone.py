@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -47,10 +48,10 @@ ZONES = Resource(
         "duty %: duty_percent",
         "because: duty_reason",
         "profile",
-        "custom offset: custom.set_point_offset_celsius",
+        "custom offset \N{DEGREE SIGN}C: custom.set_point_offset_celsius",
         "custom minimum %: custom.minimum_percent",
         "by hand %: manual_percent",
-        "seconds left: manual_remaining_seconds",
+        "time left: left",
         "fans: cooling_devices",
         "fail-safe %: fail_safe_percent",
         "minimum %: minimum_percent",
@@ -58,11 +59,28 @@ ZONES = Resource(
         "overruns",
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone for people."""
+
+    zone: ThermalZone
+
+    @property
+    def left(self) -> str:
+        """How long it is driven by hand still, if it is."""
+        return format_duration(self.zone.manual_remaining_seconds) if self.zone.has_field("manual_percent") else ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(Given(self.zone), name)
+
+
 _CONTROLLERS = columns(
     "controller: name",
     "kind",
-    "aims at: set_point_celsius",
-    "sees: input_celsius",
+    "aims at \N{DEGREE SIGN}C: set_point_celsius",
+    "sees \N{DEGREE SIGN}C: input_celsius",
     "asks for %: output_percent",
     "sensors",
 )
@@ -83,7 +101,7 @@ def show(settings: Settings, name: str | None) -> None:
         answer = client.ask(ThermalService.GetThermalZone, request)
     found = answer.thermal_zone or ThermalZone()
     output = settings.output
-    output.show(answer, ZONES.facts, Given(found))
+    output.show(answer, ZONES.facts, Zone(found))
     if not output.as_json and found.controllers:
         output.text("")
         output.list(answer, _CONTROLLERS, map(Given, found.controllers))

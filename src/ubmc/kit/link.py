@@ -258,8 +258,11 @@ class Link:
         Raises:
             Unavailable: the bus is away.
         """
+        # The answer to a flush that was cancelled meanwhile would end the library's reader, and with it the connection.
+        flushing = asyncio.ensure_future(self._client.flush(timeout=FLUSH_SECONDS))  # type: ignore[arg-type] # annotated as int
+        flushing.add_done_callback(_seen)
         try:
-            await self._client.flush(timeout=FLUSH_SECONDS)  # type: ignore[arg-type] # annotated as int
+            await asyncio.shield(flushing)
         except (nats.errors.Error, OSError) as error:
             raise Unavailable("the bus is away") from error
 
@@ -301,3 +304,9 @@ class Link:
                 log.warning("messages are lost: a subscription cannot follow", extra={"subject": error.subject})
         elif not self._closing and self.connected.is_set():
             log.info("the bus reports", extra={"error": repr(error)})
+
+
+def _seen(done: asyncio.Future[None]) -> None:
+    """Look at the outcome of something that nobody may be waiting for any more."""
+    if not done.cancelled():
+        done.exception()

@@ -40,9 +40,11 @@ class Capability(IntEnum):
     CHOWN = 0
     DAC_OVERRIDE = 1
     FOWNER = 3
+    FSETID = 4
     KILL = 5
     SETGID = 6
     SETUID = 7
+    SETPCAP = 8
     NET_BIND_SERVICE = 10
 
 
@@ -139,7 +141,8 @@ def _death_signal(libc: ctypes.CDLL) -> int:
 
 
 def _become(libc: ctypes.CDLL, uid: int, gid: int, capabilities: Iterable[Capability]) -> None:
-    kept = frozenset(capabilities)
+    permitted = int(_status("CapPrm"), 16)
+    kept = [capability for capability in capabilities if permitted >> capability & 1]  # what we have not, nobody gets
     for number in range(_last_capability() + 1):
         if number not in kept:
             _prctl(libc, _PR_CAPBSET_DROP, number)
@@ -289,7 +292,8 @@ def _mode(path: Path, wanted: int) -> bool:
 
 
 _NEEDED = (
-    Capability.CHOWN, Capability.DAC_OVERRIDE, Capability.FOWNER, Capability.KILL, Capability.SETGID, Capability.SETUID,
+    Capability.CHOWN, Capability.DAC_OVERRIDE, Capability.FOWNER, Capability.FSETID, Capability.KILL, Capability.SETGID,
+    Capability.SETUID, Capability.SETPCAP,
 )  # fmt: skip
 
 
@@ -326,3 +330,18 @@ def give(path: Path, uid: int, gid: int) -> None:
                 facts = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
                 if stat.S_ISDIR(facts.st_mode) or facts.st_nlink == 1:
                     os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Change the mode of a file or folder, never of what a link in its place points to.
+
+    Raises:
+        OSError: it is not there, is a link, or is not ours to change.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_ISLNK(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ELOOP, f"{path} is a link")
+        Path(f"/proc/self/fd/{descriptor}").chmod(mode)
+    finally:
+        os.close(descriptor)

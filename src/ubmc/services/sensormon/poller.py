@@ -72,7 +72,8 @@ class Poller:
         self._table = table
         self._options = options
         self._bus: SensorBus | None = None
-        self._trouble = ""
+        self._failing_since: float | None = None
+        self._trouble = ""  # what was logged last
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -126,6 +127,7 @@ class Poller:
             return self._failed(names, Unavailable(f"{self._name}: {error.strerror or error}"))
         except Exception as error:  # noqa: BLE001  a bug of one driver must not take the other wires with it
             return self._failed(names, Unavailable(f"the driver of {self._name} has a bug"), error)
+        self._failing_since = None
         if self._trouble:
             log.info("a wire of sensors can be read again", extra={"bus": self._name})
             self._trouble = ""
@@ -133,7 +135,11 @@ class Poller:
         return {name: found.get(name, missing) for name in names}
 
     def _failed(self, names: Sequence[str], error: UbmcError, bug: Exception | None = None) -> Mapping[str, Outcome]:
-        if error.message != self._trouble:
+        now = asyncio.get_running_loop().time()
+        if self._failing_since is None:
+            self._failing_since = now
+        lasts = now - self._failing_since >= self._options.quality_debounce_seconds  # it may just be coming up
+        if error.message != self._trouble and (lasts or bug is not None):
             log.warning(
                 "a wire of sensors cannot be read", extra={"bus": self._name, "error": error.message}, exc_info=bug
             )

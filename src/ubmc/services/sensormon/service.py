@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from ubmc.hw.sensors.port import SensorBus
 from ubmc.kit import pages
-from ubmc.kit.errors import Invalid, Refused, Unavailable, Violation
+from ubmc.kit.errors import Invalid, Refused, UbmcError, Unavailable, Violation
 from ubmc.kit.readings import Readings
 from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.sensormon import shape, thresholds
@@ -46,6 +46,7 @@ log = logging.getLogger("ubmc.sensormon")
 
 DEFAULT_INTERVAL_SECONDS = 1.0
 FRAME_BYTES = 30 * 1024  # a frame of a stream has at most 32 KiB
+PREPARE_SECONDS = 5.0
 PAGE_BYTES = 200 * 1024  # a message on the bus has at most 256 KiB
 
 
@@ -57,6 +58,7 @@ class SensorMonitor(Service):
         buses: how to make the driver of each wire, by name.
         readings: the table shared with thermalmgr and powermgr.
         options: where changed thresholds are kept, and how patient to be.
+        prepare: brings up what the wires lead to (a simulated machine); may block for seconds.
     """
 
     name = "sensormon"
@@ -64,12 +66,19 @@ class SensorMonitor(Service):
     needs_bus = False
 
     def __init__(
-        self, plans: Sequence[SensorPlan], buses: Mapping[str, OpenBus], readings: Readings, options: Options
+        self,
+        plans: Sequence[SensorPlan],
+        buses: Mapping[str, OpenBus],
+        readings: Readings,
+        options: Options,
+        *,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._plans = tuple(plans)
         self._buses = dict(buses)
         self._readings = readings
         self._options = options
+        self._prepare = prepare
         self._file = ThresholdFile(options.thresholds_file)
         self._stored: dict[str, object] = {}
         self._saving = asyncio.Lock()
@@ -95,6 +104,11 @@ class SensorMonitor(Service):
 
     async def work(self) -> None:
         """Read all wires, and look at the clock in between."""
+        try:
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await asyncio.to_thread(self._prepare)
+        except (TimeoutError, UbmcError, OSError) as error:
+            log.warning("what the wires lead to does not come up", extra={"error": str(error) or "no answer in time"})
         wires: dict[str, list[SensorPlan]] = {}
         for plan in self._plans:
             if plan.virtual is None:

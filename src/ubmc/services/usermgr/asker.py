@@ -15,6 +15,7 @@ from ubmc.kit.errors import Denied, Unauthenticated
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.sessions import Session
 from ubmc.services.usermgr.store import State
+from ubmc.services.usermgr.visits import token_of
 from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.session_pb import CredentialKind, Principal
 
@@ -82,7 +83,7 @@ def _find(state: State, principal: Principal) -> Asker | None:
     kind = principal.kind or CredentialKind.SESSION
     privileges = state.privileges(account, now)
     session = state.sessions.get(principal.session)
-    token = state.tokens.get(principal.session)
+    token = state.tokens.get(token_of(principal.session))
     visit = state.visits.get(principal.session, time.monotonic())
     if kind is CredentialKind.SESSION:
         good = session is not None and session.user == account.name

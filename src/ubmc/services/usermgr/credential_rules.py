@@ -25,7 +25,6 @@ from ubmc.services.usermgr.store import Change, State
 from ubmc.services.usermgr.tokens import Token
 from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.account_pb import AccountPolicyChange
-from ubmc.v1alpha1.session_pb import SessionEnd
 from ubmc.v1alpha1.token_pb import TokenChange
 from ubmc.v1alpha1.user_pb import RoleChange, SecondFactorChange, UserChange, UserUnlocked
 
@@ -137,9 +136,8 @@ def delete_token(state: State, token: Token, what: str = DELETED) -> Change:
     """A token less; nothing if it is gone already."""
     if state.tokens.get(token.id) is not token:
         return Change()
-    change = Change(revoked=(token,), left=(token.id,))
-    told = TokenChange(id=token.id, user=token.user, what=what)
-    return replace(change, news=(SessionEnd(id=token.id, user=token.user, reason=TOKEN_DELETED), told))
+    change = Change(revoked=(token,), news=(TokenChange(id=token.id, user=token.user, what=what),))
+    return ending(change, (), TOKEN_DELETED, state.visits.by_token(token.id))
 
 
 def expired_tokens(state: State, now: float) -> list[Token]:

@@ -64,7 +64,7 @@ def authenticate(
         Unavailable: no server answers as it should.
         Refused: a server has an address that must not be used, or the settings do not fit the directory.
     """
-    if not user or not password:
+    if not user or not password or not user.isprintable():
         return None
     return _ask_servers(
         settings, lambda server: _authenticate(settings, bind_password, server, user, password, check_peer)

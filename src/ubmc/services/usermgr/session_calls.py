@@ -171,10 +171,11 @@ class SessionCalls(Core):
             if state.tokens.get(token.id) is not token:
                 raise Unauthenticated("the token has been deleted; make another one")
         held = token.limit(state.held(account))
-        asker = Asker(account, held, token.id, CredentialKind.TOKEN)
         left = now + token.expires - wall
+        until = min(left, now + self._options.principal_seconds)
+        visit = state.visits.add(account.name, CredentialKind.TOKEN, until, now, token.id)
+        asker = Asker(account, held, visit.id, CredentialKind.TOKEN)
         signed, seconds = self._principal(asker, request.source, left, self._options.principal_seconds)
-        state.visits.add(account.name, CredentialKind.TOKEN, now + seconds, now, token.id)
         return ExchangeTokenResponse(principal=signed, keep_seconds=min(self._options.keep_seconds, seconds))
 
     @rpc(SessionService.ExchangeBasic)
