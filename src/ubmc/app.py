@@ -18,11 +18,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ubmc import layout as layouts
 from ubmc import plans
 from ubmc.boards import build
 from ubmc.boards.build_assets import build_asset_sources
@@ -35,22 +36,26 @@ from ubmc.hw.gpio.port import Release
 from ubmc.hw.power.port import Power
 from ubmc.hw.sensors.port import SensorBus
 from ubmc.kit import schema as schemas
+from ubmc.kit import walls
 from ubmc.kit.channel import Channel
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Busy, Invalid
+from ubmc.kit.errors import Busy, Invalid, UbmcError
 from ubmc.kit.process import Factory, Place, ProcessFace, run_child
 from ubmc.kit.readings import Readings, Trip
 from ubmc.kit.secrets import FILE_NAME, DeviceKey
 from ubmc.kit.service import Service
+from ubmc.kit.walls import Walls
+from ubmc.layout import DOOR, MANAGERS, SAFETY, Layout, lay_out, walls_of
 from ubmc.services.eventlog.service import EventLog
 from ubmc.services.inventorymgr.service import InventoryManager
 from ubmc.services.ipc.permissions import ProcessSpec, matrix
-from ubmc.services.ipc.server import NatsServer
+from ubmc.services.ipc.server import NatsServer, find_binary
 from ubmc.services.ledmgr.service import Duty, LedManager
 from ubmc.services.operator.plan import ChildPlan, Plan, SafeFans
 from ubmc.services.operator.service import Operator
 from ubmc.services.operator.tree import run_tree
 from ubmc.services.powermgr.service import Cooling, MakePower, PowerManager
+from ubmc.services.securitymgr.selftest_facts import Surroundings
 from ubmc.services.securitymgr.service import SecurityManager
 from ubmc.services.sensormon.plan import Options as SensorOptions
 from ubmc.services.sensormon.service import SensorMonitor
@@ -59,6 +64,7 @@ from ubmc.services.statemgr.options import PATIENCE, ChassisPlan, HostPlan, Opti
 from ubmc.services.statemgr.service import StateManager
 from ubmc.services.telemetry.service import Telemetry
 from ubmc.services.thermalmgr.service import Shared, ThermalManager
+from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.service import UserManager
 from ubmc.services.usermgr.sessions import SessionOptions
 from ubmc.services.websrv.service import DoorOptions, WebServer
@@ -68,7 +74,6 @@ from ubmc.v1alpha1.system_pb import System
 log = logging.getLogger("ubmc.app")
 
 LOCK_SECONDS = 3.0
-SAFETY, MANAGERS, DOOR = "safety", "managers", "websrv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +135,12 @@ def operate(program: Program) -> None:
 
 def _plan(program: Program, lock: int) -> Plan:
     schema = schemas.load()
-    makers: dict[str, Callable[[Place], Sequence[Service]]] = {
-        SAFETY: partial(_safety, program),
-        MANAGERS: partial(_managers, program),
-        DOOR: partial(_door, program),
+    board, server = program.board.spec, find_binary()
+    layout = lay_out(program.state, board, server)
+    makers: dict[str, Callable[[], Factory]] = {
+        SAFETY: lambda: partial(_safety, program),
+        MANAGERS: lambda: _before_walls(program, layout),
+        DOOR: lambda: partial(_door, program),
     }
     specs = process_specs(program.board)
     permissions = matrix(specs, schema)
@@ -142,7 +149,14 @@ def _plan(program: Program, lock: int) -> Plan:
         ChildPlan(
             name=spec.name,
             services=tuple(service.name for service in spec.services if service is not ProcessFace),
-            body=partial(_run, spec.name, schema, makers[spec.name], otlp),
+            body=partial(
+                _run,
+                spec.name,
+                schema,
+                makers[spec.name],
+                otlp,
+                walls_of(spec.name, layout, board, program.owner, server),
+            ),
             guarded=spec.name == SAFETY,
             cools=spec.name == SAFETY and bool(program.board.spec.zones),
             signs=spec.name == MANAGERS,
@@ -152,10 +166,12 @@ def _plan(program: Program, lock: int) -> Plan:
         for spec in specs
     )
     watchdog = build.build_watchdog(program.board.spec)
+    within = walls_of(layouts.BUS, layout, board, program.owner, server)
+    bus = NatsServer(program.state, permissions, binary=server, within=within)
     return Plan(
         children=children,
-        bus=NatsServer(program.state, permissions),
-        uid=os.getuid(),
+        bus=bus,
+        uid=bus.uid,
         said=program.said,
         ready=program.ready,
         watchdog=watchdog,
@@ -173,6 +189,18 @@ def _safe_fans(program: Program) -> SafeFans | None:
         return None
     fans = build_fans(spec, machine_folder(program.state))
     return SafeFans(recipes.apply, tuple(fan.recipe() for fan in fans))
+
+
+def absent(board: Board) -> dict[str, str]:
+    """The services of the schema that nobody answers on this board, and why."""
+    started = {service for spec in process_specs(board) for service in spec.services}
+    wanting = {
+        "SensorService": (SensorMonitor, "this board has no sensors"),
+        "ThermalService": (ThermalManager, "this board has no zones that are cooled by the BMC"),
+        "LedService": (LedManager, "this board has no lights"),
+        "SimulationService": (Simulation, "this board is not simulated"),
+    }
+    return {name: reason for name, (service, reason) in wanting.items() if service not in started}
 
 
 def process_specs(board: Board) -> tuple[ProcessSpec, ...]:
@@ -196,7 +224,11 @@ def process_specs(board: Board) -> tuple[ProcessSpec, ...]:
     )
 
 
-def _run(name: str, schema: schemas.Schema, factory: Factory, otlp: str, channel: Channel) -> None:
+def _run(
+    name: str, schema: schemas.Schema, make: Callable[[], Factory], otlp: str, within: Walls, channel: Channel
+) -> None:
+    factory = make()
+    walls.enter(within)
     run_child(name, channel, schema, factory, otlp)
 
 
@@ -205,7 +237,7 @@ def _run(name: str, schema: schemas.Schema, factory: Factory, otlp: str, channel
 
 def machine_folder(state: Path) -> Path:
     """Where simulated and virtual machines live."""
-    return state / "machine"
+    return Layout(state).machine
 
 
 def _safety(program: Program, place: Place) -> Sequence[Service]:
@@ -217,7 +249,7 @@ def _safety(program: Program, place: Place) -> Sequence[Service]:
     if spec.sensors:
         buses = {bus.name: _again(build_sensors, bus.name, spec, folder) for bus in build_sensors(spec, folder)}
         options = SensorOptions(thresholds_file=kept / "thresholds.json")
-        services.append(SensorMonitor(plans.sensor_plans(spec), buses, readings, options))
+        services.append(SensorMonitor(plans.sensor_plans(spec), buses, readings, options, prepare=ensure))
     thermal = plans.thermal_plan(spec)
     if thermal is not None:
         services.append(
@@ -241,7 +273,7 @@ def _again(
 
 def safety_folder(state: Path) -> Path:
     """Where the safety process keeps its few settings."""
-    return state / "safety"
+    return Layout(state).safety
 
 
 def _power_manager(program: Program, place: Place, cooling: Cooling) -> PowerManager:
@@ -272,8 +304,29 @@ def _power_manager(program: Program, place: Place, cooling: Cooling) -> PowerMan
     )
 
 
-def _managers(program: Program, place: Place) -> Sequence[Service]:
-    precious, expendable = Database(program.state / "precious.db"), Database(program.state / "expendable.db")
+def _before_walls(program: Program, layout: Layout) -> Factory:
+    """Read what the owner keeps where the managers may not: the first password, and a device key of its own."""
+    given = program.owner.security.device_key
+    key = DeviceKey.load(given, make=False) if given is not None else None
+    return partial(_managers, replace(program, first_password=_read_now(program.first_password)), layout, key)
+
+
+def _read_now(read: Callable[[], str | None]) -> Callable[[], str | None]:
+    try:
+        value = read()
+    except UbmcError as error:
+        problem = error  # said only if the password is needed
+
+        def fail() -> str | None:
+            raise problem
+
+        return fail
+    return lambda: value
+
+
+def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, place: Place) -> Sequence[Service]:
+    precious, expendable = Database(layout.managers / "precious.db"), Database(layout.managers / "expendable.db")
+    layout.use_scratch()
     precious.open()
     expendable.open()
     owner = program.owner
@@ -281,9 +334,7 @@ def _managers(program: Program, place: Place) -> Sequence[Service]:
     def announce(user: str, password: str) -> None:
         place.channel.send("say", what="first-password", user=user, password=password)
 
-    device_key = DeviceKey.load(
-        owner.security.device_key or program.state / FILE_NAME, make=owner.security.device_key is None
-    )
+    device_key = given_key or DeviceKey.load(layout.managers / FILE_NAME)
     services: list[Service] = [
         EventLog(expendable, place.schema),
         UserManager(
@@ -293,12 +344,21 @@ def _managers(program: Program, place: Place) -> Sequence[Service]:
             first_password=program.first_password,
             announce=announce,
             options=SessionOptions(idle_seconds=owner.sessions.idle, absolute_seconds=owner.sessions.absolute),
+            policy=AccountPolicy(
+                min_password_length=owner.accounts.min_password_length,
+                lockout_failures=owner.accounts.lockout_failures,
+                lockout_seconds=owner.accounts.lockout,
+                second_factor_roles=owner.accounts.second_factor_roles,
+            ),
+            state=layout.managers,
+            issuer=f"u-bmc {program.board.spec.board.name}",
         ),
         SecurityManager(
             precious,
             device_key,
             dns_hook=owner.security.acme_dns_hook,
-            shown=partial(_show_certificate, program.state / "tls"),
+            shown=partial(_show_certificate, layout.tls),
+            around=_surroundings(program, layout),
         ),
         _state_manager(program, precious),
     ]
@@ -314,6 +374,27 @@ def _managers(program: Program, place: Place) -> Sequence[Service]:
         services.append(Simulation(twin, spec.chassis[0].name))
     services += [Operator(place, _system(program)), Telemetry(len(process_specs(program.board)))]
     return services
+
+
+def _surroundings(program: Program, layout: Layout) -> Surroundings:
+    """What the self-test compares with what is."""
+    owner = program.owner
+    doors = {spec.name for spec in process_specs(program.board) if spec.door}
+    uids = {name: uid for name, uid in layouts.UIDS.items() if layout.separate}
+    return Surroundings(
+        state=layout.state,
+        private=(layout.managers, layout.safety, layout.bus),
+        device_key=owner.security.device_key or layout.managers / FILE_NAME,
+        device_key_sealed=owner.security.device_key is not None,
+        listen=tuple(parse_endpoint(each) for each in owner.listen),
+        redirect=tuple(parse_endpoint(each) for each in owner.web.redirect),
+        proxies=tuple(owner.web.trusted_proxies),
+        doors=frozenset(uid for name, uid in uids.items() if name in doors),
+        inside=frozenset(uid for name, uid in uids.items() if name not in doors),
+        bus=uids.get(layouts.BUS),
+        why_not_separate=layout.why_not,
+        version=version(),
+    )
 
 
 def _state_manager(program: Program, database: Database) -> StateManager:
@@ -366,6 +447,7 @@ def _door(program: Program, place: Place) -> Sequence[Service]:
         redirect=tuple(parse_endpoint(each) for each in owner.web.redirect),
         proxies=tuple(ipaddress.ip_network(each) for each in owner.web.trusted_proxies),
         access_log=owner.log.access,
+        absent=absent(program.board),
     )
     return (WebServer(place.schema, options, listening),)
 
@@ -375,4 +457,5 @@ def _show_certificate(folder: Path, pem: str) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = folder / "server.pem.new"
     draft.write_text(pem, encoding="ascii")
+    draft.chmod(0o644)
     draft.replace(folder / "server.pem")

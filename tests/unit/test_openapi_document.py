@@ -136,7 +136,7 @@ def test_comments_are_descriptions() -> None:
 
 
 def test_every_described_query_parameter_is_taken() -> None:
-    samples = {"boolean": "true", "integer": "1", "date-time": "2024-01-31T12:00:00Z"}
+    samples = {"boolean": "true", "integer": "1", "number": "1.5", "date-time": "2024-01-31T12:00:00Z"}
     for route in ROUTER.routes:
         for parameter in operation(route).get("parameters", []):
             schema = parameter["schema"]

@@ -45,10 +45,15 @@ def test_the_door_asks_for_others_and_as_itself_only_for_principals(
     rights: Mapping[str, Permissions], schema: Schema
 ) -> None:
     publish = rights["websrv"].publish
-    assert starting(publish, "peer.") == {"peer.SessionService.ExchangeToken"}
+    assert starting(publish, "peer.") == {
+        "peer.SessionService.ExchangeToken",
+        "peer.SessionService.ExchangeBasic",
+        "peer.SessionService.ExchangeCertificate",
+        "peer.SecurityService.WatchDoor",
+    }
     assert starting(publish, "rpc.") == {subjects.rpc(each.token) for each in schema.methods if not each.internal}
     assert {rule.split(".")[0] for rule in publish} == {"rpc", "peer", "stream"}
-    assert starting(publish, "stream.") == {"stream.managers.*"}
+    assert starting(publish, "stream.") == {"stream.managers.*", "stream.safety.*"}
     assert rights["websrv"].allow_responses
 
 
@@ -62,8 +67,14 @@ def test_the_door_hears_only_its_own(rights: Mapping[str, Permissions]) -> None:
 
 
 def test_safety_answers_and_calls_nobody(rights: Mapping[str, Permissions]) -> None:
-    assert rights["safety"].publish == {"_INBOX_managers.>"}
-    assert rights["safety"].subscribe == {
+    safety = rights["safety"]
+    news = {rule for rule in safety.publish if rule.startswith(("event.sensor.", "event.thermal."))}
+    assert len(news) == 8
+    assert safety.publish - news == {"_INBOX_managers.>", "_INBOX_websrv.>", "event.audit.*.audited_call"}
+    answered = starting(safety.subscribe, "rpc.SensorService.") | starting(safety.subscribe, "rpc.ThermalService.")
+    asked = {"peer." + rule.removeprefix("rpc.") for rule in answered}  # by other services, as themselves
+    assert len(answered) == 16
+    assert safety.subscribe - answered - asked == {
         "_INBOX_safety.>",
         "stream.safety.*",
         "peer.PowerService.DriveHost",
@@ -71,7 +82,7 @@ def test_safety_answers_and_calls_nobody(rights: Mapping[str, Permissions]) -> N
         "peer.PowerService.WatchPower",
         "peer.ProcessService.GetProcessMetrics",
     }
-    assert not rights["safety"].allow_responses
+    assert not safety.allow_responses
 
 
 def test_only_the_managers_have_jetstream_and_only_one_stream(rights: Mapping[str, Permissions]) -> None:

@@ -83,7 +83,9 @@ def reach(settings: LdapSettings, bind_password: str, check_peer: CheckPeer) -> 
 
 
 def _ask_servers(settings: LdapSettings, ask: Callable[[str], Found | None]) -> Found | None:
-    problem: UbmcError = Unavailable("no server of the directory is set")
+    if not settings.servers:
+        raise Refused("no server of the directory is set; name one in the LDAP settings")
+    problem: UbmcError = Unavailable("no server of the directory answers")
     for server in settings.servers:
         try:
             return ask(server)
