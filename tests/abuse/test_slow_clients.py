@@ -42,6 +42,7 @@ async def _slow(number: int, port: int, until: float, held: list[float]) -> None
                 )
                 writer.write(head)
                 reading = asyncio.ensure_future(reader.read(1))
+                reading.add_done_callback(lambda done: done.cancelled() or done.exception())
                 while not reading.done():
                     await asyncio.wait((reading,), timeout=TRICKLE_SECONDS)
                     if head and not reading.done():
@@ -86,7 +87,7 @@ async def test_a_thousand_slow_clients_do_not_stop_an_administrator(tmp_path: Pa
         growth = _memory(program) - before
         await asyncio.gather(*crowd)
         assert answered >= 40
-        assert growth < GROWTH_BYTES
+        assert growth < GROWTH_BYTES, f"{growth >> 20} MiB"
         assert sum(seconds > HOLD_SECONDS / 2 for seconds in held) > CLIENTS / 10  # they did hold on
         with contextlib.suppress(httpx.HTTPError):
             assert (await asyncio.to_thread(program.request, "GET", "/api/v1alpha1/hosts")).status_code == 200

@@ -46,6 +46,7 @@ def bmc() -> Iterator[Running]:
                 shown += line
                 if "Ctrl-C" in line:
                     break
+            overdue.cancel()
             url = re.search(r"https://\S+", shown)
             fingerprint = re.search(r"SHA-256\s+(\S+)", shown)
             assert url, f"it did not start: {shown}"

@@ -8,8 +8,10 @@ It reads into one buffer shared by all connections (reads are synchronous), inst
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -22,6 +24,8 @@ from ubmc.services.websrv.http.tls import tls_extension
 log = logging.getLogger("ubmc.websrv.http")
 
 READ_BYTES = 64 << 10
+KNOWN_ADDRESSES = 64
+COLLECT_AFTER = 128
 
 
 class Handler(Protocol):
@@ -77,12 +81,13 @@ class Connections:
         self._limits = limits
         self._counts = counts
         self._by_address: dict[str, dict[Gate, float]] = {}
+        self._known: OrderedDict[str, None] = OrderedDict()
         self._full = False
 
     def admit(self, key: str, gate: Gate, now: float) -> bool:
         """Take a connection of `key` in, or count its refusal."""
         count = len(self._by_address.get(key, ()))
-        if self._counts.open >= self._limits.connections_total and not self._make_room(now):
+        if self._counts.open >= self._limits.connections_total and not self._make_room(key, now):
             return self._refuse("total", key)
         if count >= self._limits.connections_per_address:
             return self._refuse("address", key)
@@ -91,12 +96,17 @@ class Connections:
         self._counts.open += 1
         return True
 
-    def _make_room(self, now: float) -> bool:
-        """End a connection that nobody is logged in by; whether there was one."""
+    def _make_room(self, key: str, now: float) -> bool:
+        """End a connection that nobody is logged in by; whether there was one.
+
+        One that has just come is spared, unless the newcomer's address is a known one, or has less than its share.
+        """
+        count = len(self._by_address.get(key, ()))
         settled = now - self._limits.newcomer_seconds
-        for gates in sorted(self._by_address.values(), key=len, reverse=True):
+        for address, gates in sorted(self._by_address.items(), key=lambda item: len(item[1]), reverse=True):
+            favoured = (key in self._known and address not in self._known) or count + 1 < len(gates)
             for gate, since in gates.items():
-                if since <= settled and not gate.standing.known:
+                if (favoured or since <= settled) and not gate.standing.known:
                     self._counts.refused["yielded"] += 1
                     gate.abort()
                     gate.leave()
@@ -108,6 +118,11 @@ class Connections:
         self._counts.open -= 1
         gates = self._by_address[key]
         del gates[gate]
+        if gate.standing.known:  # who was logged in from there comes again
+            self._known[key] = None
+            self._known.move_to_end(key)
+            if len(self._known) > KNOWN_ADDRESSES:
+                self._known.popitem(last=False)
         if not gates:
             del self._by_address[key]
         # well below the caps, so that a client that hovers at one does not write a line per connection
@@ -143,6 +158,7 @@ class Shared:
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
     empty: asyncio.Event = field(default_factory=asyncio.Event)  # no connection is open
     stopping: bool = False
+    gone: int = 0  # connections since garbage was collected
     timer: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
@@ -153,6 +169,9 @@ class Shared:
     def _sweep(self) -> None:
         self.timer = None
         now = self.loop.time()
+        if self.gone >= COLLECT_AFTER:  # asyncio's TLS leaves cycles with large buffers behind
+            self.gone = 0
+            gc.collect()
         for gate in tuple(self.gates):
             gate.expire(now)
         if self.gates:
@@ -273,6 +292,7 @@ class Gate(asyncio.BufferedProtocol):
     def _release(self) -> None:
         if self._key is not None:
             self._shared.connections.release(self._key, self)
+            self._shared.gone += 1
             self._shared.gates.discard(self)
             if not self._shared.gates:
                 self._shared.empty.set()
