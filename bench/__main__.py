@@ -19,16 +19,17 @@ from typing import Any
 
 from tests.harness.program import Program
 
-from bench import budgets, events, idle, report, sensors, start
+from bench import budgets, events, idle, report, sensors, slow, start
 from bench.companions import Generator, Reference
 from bench.door import CONNECTIONS, TARGETS, DoorBench, Target
 from bench.figures import Figure, spread
 
-PARTS = ("idle", "door", "events", "start", "sensors", "bus")
+PARTS = ("idle", "door", "events", "slow", "start", "sensors", "bus")
 APART = {"sensors", "bus"}
 """Parts that do not need the program on the usual board."""
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 IDLE_SECONDS = 5.0
+SLOW_SECONDS = 10.0
 SENSORS_SECONDS = 10.0
 BUS_TIMEOUT_SECONDS = 120.0
 
@@ -74,6 +75,9 @@ def with_program(wanted: argparse.Namespace, parts: Sequence[str], say: Callable
                 if "events" in parts:
                     say(f"{wanted.events} events to a watcher")
                     figures += events.measure(program, reference, wanted.events)
+            if "slow" in parts:
+                say(f"{slow.CLIENTS} slow clients, and an administrator among them")
+                figures += slow.measure(program, target, SLOW_SECONDS)
             if "door" in parts and "idle" in parts:
                 figures += idle.memory(program, "after load:")[:1]
             program.stop()

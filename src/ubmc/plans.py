@@ -29,14 +29,30 @@ from ubmc.services.thermalmgr.plan import (
 )
 from ubmc.v1alpha1.sensor_pb import SensorKind, SensorLevel
 
+STALE_INTERVALS = 1.6
+"""Cooling takes a reading that is older than so many of its intervals for none; at 500 ms that is within a second."""
+
 
 def sensor_plans(spec: BoardSpec) -> tuple[SensorPlan, ...]:
     """What sensormon is told, in the order of the board file."""
     known = quantities_of(spec.sensors)
-    return tuple(_sensor(spec, sensor, known[sensor.name]) for sensor in spec.sensors)
+    plugged = _plugged(spec)
+    return tuple(_sensor(spec, sensor, known[sensor.name], plugged) for sensor in spec.sensors)
 
 
-def _sensor(spec: BoardSpec, sensor: SensorSpec, quantity: Quantity) -> SensorPlan:
+def _plugged(spec: BoardSpec) -> dict[str, tuple[str, str]]:
+    """Which sensor tells that a part is plugged, and its state then, by part. The other state is its first one."""
+    told = {part.name: part.presence for part in (*spec.fans, *spec.assets) if part.presence}
+    states = {sensor.name: [state.name for state in sensor.states] for sensor in spec.sensors}
+    return {part: (name, states[name][1]) for part, name in told.items() if len(states.get(name, ())) == 2}
+
+
+def _sensor(
+    spec: BoardSpec, sensor: SensorSpec, quantity: Quantity, plugged: Mapping[str, tuple[str, str]]
+) -> SensorPlan:
+    presence, present = plugged.get(sensor.component or "", ("", ""))
+    if isinstance(sensor, VirtualSensorSpec) or sensor.name == presence:
+        presence, present = "", ""
     return SensorPlan(
         name=sensor.name,
         kind=SensorKind[quantity.name],
@@ -59,6 +75,8 @@ def _sensor(spec: BoardSpec, sensor: SensorSpec, quantity: Quantity) -> SensorPl
             debounce_seconds=sensor.debounce,
         ),
         powered_by=sensor.powered_by or "",
+        present_sensor=presence,
+        present_state=present,
         settle_seconds=sensor.settle,
         states=tuple(StatePlan(state.name, SensorLevel[state.level.name]) for state in sensor.states),
         virtual=Virtual(Function(sensor.function.value), sensor.of) if isinstance(sensor, VirtualSensorSpec) else None,
@@ -88,6 +106,7 @@ def _limits(sensor: SensorSpec) -> SensorLimits:
         critical=sensor.upper.critical,
         fatal=sensor.upper.fatal,
         host=sensor.powered_by or "",
+        stale_seconds=STALE_INTERVALS * sensor.interval,
     )
     return limits if sensor.hysteresis is None else replace(limits, hysteresis=sensor.hysteresis)
 

@@ -207,7 +207,10 @@ async def test_an_hpack_bomb_ends_the_connection(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("headers", "status"),
-    [([("content-length", "10001")], 413), ([("content-length", "1"), ("content-length", "1")], 400)],
+    [
+        ([("content-length", "10001")], 413),
+        ([("content-length", "1"), ("content-length", "1")], 400),
+    ],
 )
 async def test_a_bad_head_is_answered_without_the_application(
     tmp_path: Path, headers: list[tuple[str, str]], status: int
@@ -218,6 +221,25 @@ async def test_a_bad_head_is_answered_without_the_application(
         stream = client.request("/", method="POST", headers=headers, end=False)
         await client.flush()
         assert (await client.answer(stream)).status == status
+        assert held.begun == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("content-length", "4"), ("transfer-encoding", "chunked")],
+        [("transfer-encoding", "chunked")],
+        [("host", "localhost"), ("host", "localhost")],
+    ],
+)
+async def test_two_framings_or_hosts_end_the_connection(tmp_path: Path, headers: list[tuple[str, str]]) -> None:
+    held = Held()
+    async with serving(held, tmp_path, SMALL) as door, Http2Client.to(door.port) as client:
+        client.h2.config.validate_outbound_headers = client.h2.config.normalize_outbound_headers = False
+        client.request("/", method="POST", headers=headers, end=False)
+        await client.flush()
+        await client.hear(lambda: client.goaway is not None)
+        assert client.goaway == int(ErrorCodes.PROTOCOL_ERROR)
         assert held.begun == 0
 
 

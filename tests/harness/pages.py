@@ -22,6 +22,7 @@ CODE = re.compile(r"(?<!`)`(?P<code>[^`\n]+)`(?!`)")
 CURL = frozenset({"curl", "bmc", "my"})  # and the aliases for it in examples
 CURL_WITH_VALUE = frozenset(
     {"-H", "--header", "--cacert", "-X", "--request", "--json", "-d", "--data", "-o", "-w", "-m", "--max-time", "-u"}
+    | {"-b", "-c", "--cert", "--key"}
 )
 
 

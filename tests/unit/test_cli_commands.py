@@ -62,9 +62,9 @@ def test_hosts_are_listed_over_all_pages(run: Run, bmc: Bmc) -> None:
     lines = [line.split() for line in result.stdout.splitlines()]
     assert [line[:2] for line in lines] == [["NAME", "STATE"], ["host.0", "off"], ["host.1", "on"]]
     content = json.loads(run("host", "list", "--json").stdout)
-    assert content == {
-        "hosts": [{"name": "host.0", "state": "HOST_STATE_OFF"}, {"name": "host.1", "state": "HOST_STATE_ON"}]
-    }
+    states = [(host["name"], host["state"]) for host in content["hosts"]]
+    assert states == [("host.0", "HOST_STATE_OFF"), ("host.1", "HOST_STATE_ON")]
+    assert content["nextPageToken"] == ""
 
 
 def test_a_name_may_be_left_out_if_there_is_one(run: Run, bmc: Bmc) -> None:
@@ -239,7 +239,8 @@ def test_a_user_is_made(run: Run) -> None:
     result = run("user", "add", "bob", "--role", "operator", "--password-stdin", "--json", input="long enough\n")
     assert result.exit_code == 0, result.output
     user = json.loads(result.stdout)["user"]
-    assert user == {"name": "bob", "role": "Operator", "enabled": True, "mustChangePassword": True}
+    wanted = {"name": "bob", "role": "Operator", "enabled": True, "mustChangePassword": True}
+    assert wanted.items() <= user.items()
 
 
 def program(*args: str) -> subprocess.Popen[bytes]:

@@ -193,3 +193,22 @@ def test_a_unit_that_is_not_plugged_has_no_readings() -> None:
     reading = world.readings.get("total")
     assert reading is not None
     assert reading.value == 200
+
+
+def test_a_wire_that_is_just_coming_up_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    began = []
+
+    async def coming_up(_name: str) -> Outcome:
+        began.append(1)
+        if len(began) < 3:
+            raise Unavailable("not there yet")
+        return 1.0
+
+    async def away(_name: str) -> Outcome:
+        raise Unavailable("gone")
+
+    caplog.set_level("INFO", "ubmc.sensormon")
+    run_virtual(World(plan("a")).run(5, Wire("i2c-1", coming_up)))
+    assert caplog.messages == []
+    run_virtual(World(plan("a")).run(20, Wire("i2c-1", away)))
+    assert caplog.messages == ["a wire of sensors cannot be read"]

@@ -159,6 +159,23 @@ class SecuritySettings(Section):
     )
 
 
+class AccountDefaults(Section):
+    """What holds for all accounts until somebody changes the account policy."""
+
+    min_password_length: Annotated[int, Field(ge=8, le=64)] = Field(
+        default=8, description="How many characters a password has at least", examples=[12]
+    )
+    lockout_failures: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=5, description="So many wrong passwords lock an account; 0 means never", examples=[5]
+    )
+    lockout: Annotated[Duration, Field(ge=1.0, le=1800.0)] = Field(
+        default=300.0, description="How long it is locked the first time", examples=["5m"]
+    )
+    second_factor_roles: Many[Annotated[str, Field(min_length=1, max_length=32)]] = Field(
+        default=(), description="Roles that can do nothing without a second factor", examples=[["Administrator"]]
+    )
+
+
 class OwnerSpec(Section):
     """A whole owner's file; every key may be left out."""
 
@@ -174,6 +191,7 @@ class OwnerSpec(Section):
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     sessions: SessionLimits = SessionLimits()
+    accounts: AccountDefaults = AccountDefaults()
     web: WebSettings = WebSettings()
     security: SecuritySettings = SecuritySettings()
 

@@ -42,13 +42,13 @@ class Output:
 
     def document(self, message: Message[Any] | dict[str, Any]) -> None:
         """One JSON document, indented, in ASCII: what a terminal would obey is escaped."""
-        content = message if isinstance(message, dict) else json.loads(message.to_json())
+        content = message if isinstance(message, dict) else _content(message)
         emit(json.dumps(content, indent=2))
 
     def line(self, message: Message[Any], words: Sequence[str]) -> None:
         """One message of a stream: a line of JSON, or of words."""
         if self.as_json:
-            emit(json.dumps(json.loads(message.to_json()), separators=(",", ":")))
+            emit(json.dumps(_content(message), separators=(",", ":")))
         else:
             self._rows([words])
 
@@ -60,3 +60,8 @@ class Output:
         colour = wants_colour()
         for row in rows:
             emit("  ".join(map(paint, row) if colour else row).rstrip(), colour=colour)
+
+
+def _content(message: Message[Any]) -> Any:
+    """As REST writes it, with what is empty or zero too: a program finds `sensors` also where there are none."""
+    return json.loads(message.to_json(always_emit_implicit=True))

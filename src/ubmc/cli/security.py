@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from ubmc.cli.resource import Listing, list_all
 from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.terminal import emit, printable, printable_lines
 from ubmc.cli.text import cell, columns
+from ubmc.kit.errors import Invalid, Unavailable
 from ubmc.v1alpha1.security_pb import (
     Acme,
     AcmeChallenge,
@@ -87,6 +89,8 @@ CLIENTS = {each.name.lower(): each for each in ClientCertificates if each.value}
 KEYS = {"ec-p256": KeyType.EC_P256, "ec-p384": KeyType.EC_P384, "rsa-3072": KeyType.RSA_3072}
 CHALLENGES = {"http-01": AcmeChallenge.HTTP_01, "dns-01": AcmeChallenge.DNS_01}
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
 security = Noun("security", help="Security: test it, set it, certificates, whom to trust, who did what.")
 policy = Noun("policy", help="What the doors ask for and allow.")
 cert = Noun("cert", help="The certificate that the BMC shows.")
@@ -154,6 +158,15 @@ def set_policy(
     settings.output.show(answer, _POLICY, answer.policy or SecurityPolicy())
 
 
+def _pem(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except OSError as error:
+        raise Unavailable(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{file} is not in PEM form") from error
+
+
 # --- certificate ----------------------------------------------------------------------------------------------------
 
 
@@ -195,12 +208,12 @@ def request_certificate(
 
 
 @cert.command("upload")
-@click.argument("file", type=click.File("r"))
-@click.option("--key", "key", type=click.File("r"), help="Its key; left out if the BMC has made it (csr).")
+@click.argument("file", type=_FILE)
+@click.option("--key", "key", type=_FILE, help="Its key; left out if the BMC has made it (csr).")
 @pass_settings
-def upload_certificate(settings: Settings, file: Any, key: Any) -> None:
+def upload_certificate(settings: Settings, file: Path, key: Path | None) -> None:
     """Take a certificate into use: FILE holds it and those between it and its root, PEM."""
-    request = UploadCertificateRequest(name=HTTPS, pem=file.read(), key_pem=key.read() if key is not None else "")
+    request = UploadCertificateRequest(name=HTTPS, pem=_pem(file), key_pem=_pem(key) if key is not None else "")
     with settings.connect() as client:
         answer = client.ask(SecurityService.UploadCertificate, request)
     settings.output.show(answer, _CERTIFICATE, answer.certificate)
@@ -228,24 +241,24 @@ def list_trusted(settings: Settings) -> None:
 
 
 @trust.command("add")
-@click.argument("file", type=click.File("r"))
+@click.argument("file", type=_FILE)
 @pass_settings
-def add_trusted(settings: Settings, file: Any) -> None:
+def add_trusted(settings: Settings, file: Path) -> None:
     """Believe client certificates of the authority whose certificate is in FILE, PEM."""
     with settings.connect() as client:
-        answer = client.ask(SecurityService.AddTrustedCertificate, AddTrustedCertificateRequest(pem=file.read()))
+        answer = client.ask(SecurityService.AddTrustedCertificate, AddTrustedCertificateRequest(pem=_pem(file)))
     settings.output.say(answer, f"trusted: {cell(answer, 'certificate.fingerprint')}")
 
 
 @trust.command("remove")
-@click.argument("fingerprint")
+@click.argument("authority", metavar="FINGERPRINT")
 @pass_settings
-def remove_trusted(settings: Settings, fingerprint: str) -> None:
+def remove_trusted(settings: Settings, authority: str) -> None:
     """Believe an authority no more."""
     with settings.connect() as client:
-        request = DeleteTrustedCertificateRequest(fingerprint=fingerprint.replace(":", "").lower())
+        request = DeleteTrustedCertificateRequest(fingerprint=authority.replace(":", "").lower())
         answer = client.ask(SecurityService.DeleteTrustedCertificate, request)
-    settings.output.say(answer, f"trusted no more: {printable(fingerprint)}")
+    settings.output.say(answer, f"trusted no more: {printable(authority)}")
 
 
 # --- ACME -----------------------------------------------------------------------------------------------------------
@@ -267,10 +280,10 @@ def show_acme(settings: Settings) -> None:
 @click.option("--domain", "domains", multiple=True, help="A name to get a certificate for; may be repeated.")
 @click.option("--challenge", type=click.Choice(list(CHALLENGES)), help="How names are proven.")
 @click.option("--agree-terms/--no-agree-terms", "agree_terms", default=None, help="Agree to the authority's terms.")
-@click.option("--ca", type=click.File("r"), help="The authority's own root, PEM, if the system does not know it.")
+@click.option("--ca", type=_FILE, help="The authority's own root, PEM, if the system does not know it.")
 @pass_settings
 def set_acme(
-    settings: Settings, /, domains: tuple[str, ...], challenge: str | None, ca: Any, **given: str | bool | None
+    settings: Settings, /, domains: tuple[str, ...], challenge: str | None, ca: Path | None, **given: str | bool | None
 ) -> None:
     """Change from whom certificates are got; what is not given stays."""
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -279,7 +292,7 @@ def set_acme(
     if challenge is not None:
         values["challenge"] = CHALLENGES[challenge]
     if ca is not None:
-        values["ca_pem"] = ca.read()
+        values["ca_pem"] = _pem(ca)
     if not values:
         raise click.UsageError("nothing to set; say what, for example --enable")
     request = UpdateAcmeRequest(acme=Acme(**values), update_mask=FieldMask(paths=sorted(values)))

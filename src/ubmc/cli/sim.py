@@ -8,7 +8,7 @@ import click
 
 from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.terminal import printable
-from ubmc.cli.text import columns, format_duration, format_enum, format_number
+from ubmc.cli.text import columns, few, format_duration, format_enum, format_number
 from ubmc.kit.errors import NotFound
 from ubmc.v1alpha1.simulation_pb import (
     ClearFaultRequest,
@@ -58,15 +58,13 @@ def list_kinds(settings: Settings, kind: str | None) -> None:
         kinds = ", ".join(each.kind for each in answer.fault_kinds)
         raise NotFound(f"there is no fault {printable(str(kind))}; there are {printable(kinds)}")
     answer.fault_kinds = found
-    settings.output.list(answer, _KINDS, [_kind(each, few=kind is None) for each in found])
+    settings.output.list(answer, _KINDS, [_kind(each, brief=kind is None) for each in found])
 
 
-def _kind(found: FaultKind, *, few: bool) -> SimpleNamespace:
+def _kind(found: FaultKind, *, brief: bool) -> SimpleNamespace:
     """A kind for people: of many targets just the first."""
     targets = found.targets
-    shown = ", ".join(targets)
-    if few and len(targets) > 2 * _FEW:
-        shown = f"{', '.join(targets[:_FEW])} and {len(targets) - _FEW} more"
+    shown = few(targets, _FEW) if brief else ", ".join(targets)
     value = "optional" if found.takes_value else ""
     return SimpleNamespace(kind=found.kind, value=value, description=found.description, targets=shown)
 

@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 import click
 
+from ubmc.cli.text import format_duration
+
 UNITS: Mapping[str, int] = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400})
 _FORM = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd]?)")
 
@@ -32,5 +34,9 @@ class Span(click.ParamType[float]):
         if seconds is None:
             self.fail(f"{value} is no length of time; write 90s, 10m, 2h", param, ctx)
         if not 0 < seconds <= self._most_seconds:
-            self.fail(f"{value} is not more than 0 and at most {self._most_seconds:g} seconds", param, ctx)
+            self.fail(
+                f"{value} is too short or too long; give more than 0, at most {format_duration(self._most_seconds)}",
+                param,
+                ctx,
+            )
         return seconds

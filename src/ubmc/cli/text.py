@@ -104,6 +104,13 @@ def format_duration(seconds: float) -> str:
     return ("-" if seconds < 0 else "") + " ".join(part for part in parts[:2] if not part.startswith("0"))
 
 
+def few(names: Sequence[str], most: int) -> str:
+    """The first of many names, and how many more there are."""
+    if len(names) <= 2 * most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
 def width(text: str) -> int:
     """How many places of a terminal the text takes."""
     if text.isascii():

@@ -11,11 +11,11 @@ from protobuf import Message
 
 from ubmc.cli.given import Given
 from ubmc.cli.live import Row, view
-from ubmc.cli.resource import Resource, add_list, name_one
+from ubmc.cli.resource import Resource, list_all, name_one
 from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.span import Span
 from ubmc.cli.terminal import printable, printable_lines
-from ubmc.cli.text import cell, columns, format_duration
+from ubmc.cli.text import cell, columns, few, format_duration
 from ubmc.v1alpha1.thermal_pb import (
     ClearManualDutyRequest,
     CustomProfile,
@@ -31,7 +31,7 @@ from ubmc.v1alpha1.thermal_pb import (
 from ubmc.v1alpha1.thermal_rpc import ThermalService
 
 _COLUMNS = columns(
-    "name", "state", "duty %: duty_percent", "profile", "because: duty_reason", "fans: cooling_devices", "why: reasons"
+    "name", "state", "duty %: duty_percent", "profile", "because: duty_reason", "fans: few_fans", "why: reasons"
 )
 ZONES = Resource(
     noun="zone",
@@ -72,6 +72,11 @@ class Zone:
         """How long it is driven by hand still, if it is."""
         return format_duration(self.zone.manual_remaining_seconds) if self.zone.has_field("manual_percent") else ""
 
+    @property
+    def few_fans(self) -> str:
+        """Its fans, or the first of many."""
+        return few(self.zone.cooling_devices, 3)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(Given(self.zone), name)
 
@@ -88,7 +93,15 @@ PROFILES = {profile.name.lower(): profile for profile in ThermalProfile if profi
 _RANKS = {ThermalZoneState.OVERHEATED: 3, ThermalZoneState.FAIL_SAFE: 2, ThermalZoneState.MANUAL: 1}
 
 zone = Noun("zone", help="Thermal zones: show them, tune them. NAME may be left out if there is one zone.")
-add_list(zone, ZONES)
+
+
+@zone.command("list")
+@pass_settings
+def list_(settings: Settings) -> None:
+    """List all zones."""
+    with settings.connect() as client:
+        answer = list_all(client, ZONES)
+    settings.output.list(answer, _COLUMNS, map(Zone, answer.thermal_zones))
 
 
 @zone.command("show")
@@ -121,7 +134,7 @@ def watch(settings: Settings, name: str | None, lines: bool) -> None:
     ):
         for update in updates:
             found = update.thermal_zone or ThermalZone()
-            cells = [cell(found, column.path) for column in _COLUMNS]
+            cells = [cell(Zone(found), column.path) for column in _COLUMNS]
             shown.update(update, [Row(found.name, cells, _RANKS.get(found.state, 0))])
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -36,6 +37,8 @@ EVENTS_LOST = "EventLog.EventsLost"
 """The message id of the event log's own event: it never came over the bus, so the schema has no message for it."""
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_UNITS = MappingProxyType({"Cel": "\N{DEGREE SIGN}C"})
+"""Units that people write in another way than UCUM does."""
 _PLACE = re.compile(r"\{([a-z0-9_]+)\}")
 _FIRST_SECOND = -62_135_596_800  # 0001-01-01 and 9999-12-31: google/protobuf/timestamp.proto
 _LAST_SECOND = 253_402_300_799
@@ -136,6 +139,8 @@ def render(template: str, news: Message[Any]) -> str:
 
     def word(place: re.Match[str]) -> str:
         name = fields.get(place[1])
+        if name == "unit":
+            return _UNITS.get(news.unit, news.unit)  # type: ignore[attr-defined]  # this news has one
         return plain(getattr(news, name)) if name is not None else place[0]
 
     return _PLACE.sub(word, template).strip()

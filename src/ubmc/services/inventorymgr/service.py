@@ -39,6 +39,7 @@ PAGE_BYTES = 160 * 1024
 """A page is cut before it gets too large for the bus (256 KiB)."""
 FINISH_SECONDS = 1.0
 WRITE_SECONDS = 60.0
+_FIRST_RETRY_SECONDS = 0.2
 _MAX_FAULTS = 3
 
 
@@ -103,6 +104,10 @@ class InventoryManager(Service):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.first_seconds):
                 await self._sight.look_all()
+                while self._sight.starting:
+                    await asyncio.sleep(_FIRST_RETRY_SECONDS)
+                    await self._sight.look_all()
+        self._sight.settle()
         await self._merge()
 
     async def work(self) -> None:
@@ -151,8 +156,8 @@ class InventoryManager(Service):
                 await self._merge()
 
     def _fru_pause(self, name: str) -> float:
-        """A storage that does not answer may be plugged soon, and asking costs little."""
-        return self._options.poll_seconds if self._sight.missing(name) else self._options.fru_seconds
+        """A storage that does not answer may be plugged or mended soon, and asking costs little."""
+        return self._options.poll_seconds if self._sight.silent(name) else self._options.fru_seconds
 
     async def _presence(self) -> Mapping[str, bool]:
         """What the presence sensors say, by sensor."""

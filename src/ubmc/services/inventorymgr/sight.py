@@ -43,7 +43,19 @@ class Sight:
         self._machine: list[tuple[AssetFacts, ...] | None] = [None] * len(sources.readers)
         self._sensed: Mapping[str, bool] = {}
         self._frus: dict[str, FruSight] = {}
-        self._failing: set[str] = set()
+        self._failing: dict[str, str] = {}
+        self._settled = False
+
+    def settle(self) -> None:
+        """The start is over: from now on a source that fails is told; before, what it reads may be starting too."""
+        self._settled = True
+        for what, text in self._failing.items():
+            _log_failure(what, text)
+
+    @property
+    def starting(self) -> bool:
+        """Whether a source fails: what it reads may be starting, as we are."""
+        return bool(self._failing) or any(seen.error and not seen.missing for seen in self._frus.values())
 
     @property
     def complete(self) -> bool:
@@ -79,9 +91,9 @@ class Sight:
         """Whether an asset has a storage that was not read yet."""
         return name in self._sources.frus and name not in self._frus
 
-    def missing(self, name: str) -> bool:
-        """Whether nothing answered where a storage should be."""
-        return name in self._frus and self._frus[name].missing
+    def silent(self, name: str) -> bool:
+        """Whether a storage gave no bytes when it was read last."""
+        return name in self._frus and bool(self._frus[name].error)
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -146,11 +158,16 @@ class Sight:
 
     def _fails(self, what: str, error: Exception) -> None:
         if what not in self._failing:
-            self._failing.add(what)
-            text = error.message if isinstance(error, UbmcError) else "no answer in time"
-            log.warning("a source of inventory fails", extra={"source": what, "error": text})
+            self._failing[what] = error.message if isinstance(error, UbmcError) else "no answer in time"
+            if self._settled:
+                _log_failure(what, self._failing[what])
 
     def _works(self, what: str) -> None:
         if what in self._failing:
-            self._failing.discard(what)
-            log.info("a source of inventory works again", extra={"source": what})
+            del self._failing[what]
+            if self._settled:
+                log.info("a source of inventory works again", extra={"source": what})
+
+
+def _log_failure(what: str, text: str) -> None:
+    log.warning("a source of inventory fails", extra={"source": what, "error": text})

@@ -10,6 +10,7 @@ import ctypes
 import importlib.metadata
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -17,7 +18,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from ubmc.kit import walls
 from ubmc.kit.errors import Unavailable
+from ubmc.kit.walls import Walls
 from ubmc.services.ipc.config import ServerOptions, render
 from ubmc.services.ipc.permissions import Permissions
 
@@ -72,11 +75,30 @@ def free_port() -> int:
 class NatsServer:
     """The one server; its port stays the same over restarts, so that everybody finds it again."""
 
-    def __init__(self, state: Path, permissions: Mapping[str, Permissions]) -> None:
-        self._binary = find_binary()
+    def __init__(
+        self,
+        state: Path,
+        permissions: Mapping[str, Permissions],
+        *,
+        binary: Path | None = None,
+        within: Walls | None = None,
+    ) -> None:
+        """Make it; nothing is started yet.
+
+        Args:
+            state: the folder that gets its folder, `jetstream`.
+            permissions: who may what.
+            binary: what to run; found if not given.
+            within: behind which walls it runs; the folder must belong to their user.
+
+        Raises:
+            Unavailable: there is no server, or it is too old.
+        """
+        self._binary = binary or find_binary()
+        self._walls = within
         store = state / "jetstream"
         store.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._options = ServerOptions(free_port(), store, state / "nats-server.log")
+        self._options = ServerOptions(free_port(), store, store / "nats-server.log")
         self._permissions = permissions
         self._keys: dict[str, str] = {}
         self._stale = False
@@ -87,6 +109,11 @@ class NatsServer:
     def port(self) -> int:
         """The port on 127.0.0.1."""
         return self._options.port
+
+    @property
+    def uid(self) -> int:
+        """Whose process it is."""
+        return os.getuid() if self._walls is None or self._walls.uid is None else self._walls.uid
 
     @property
     def pid(self) -> int | None:
@@ -112,11 +139,11 @@ class NatsServer:
         return True
 
     def listening(self) -> bool:
-        """Whether a process of our user listens on the port; a stranger's does not count (proc(5), net/tcp)."""
+        """Whether a process of its user listens on the port; a stranger's does not count (proc(5), net/tcp)."""
         wanted = f"0100007F:{self.port:04X} 00000000:0000 0A"
         for line in Path("/proc/net/tcp").read_text().splitlines():
             if wanted in line:
-                return int(line.split()[7]) == os.getuid()
+                return int(line.split()[7]) == self.uid
         return False
 
     def start(self) -> int:
@@ -132,6 +159,9 @@ class NatsServer:
             if os.getppid() != parent:  # it died before we asked
                 os._exit(1)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            if self._walls is not None:
+                walls.enter(self._walls)
 
         self._process = subprocess.Popen(
             arguments,

@@ -60,6 +60,7 @@ class FanKeeper:
         self._say = say
         self._recipes = {recipe.name: recipe for recipe in safe.recipes}
         self._holder: Channel | None = None  # whose fans they are
+        self._asking: Channel | None = None  # who gets them as soon as what is being written is written
         self._heard = now
         self._in_charge = False
         self._why = "has not begun"
@@ -80,8 +81,8 @@ class FanKeeper:
     def hear(self, channel: Channel, message: Message, now: float) -> None:
         """What a process says that drives fans, or wants to."""
         if message.kind == guard.HELLO:
-            self._give(channel, now)
-            channel.send(guard.FREE)
+            self._asking = channel
+            self._answer(now)
             return
         if self._holder is None and not self._in_charge:
             self._holder = channel  # we were restarted
@@ -97,6 +98,8 @@ class FanKeeper:
 
     def lose(self, channel: Channel, now: float) -> None:
         """The channel of a process has ended."""
+        if channel is self._asking:
+            self._asking = None
         if channel is self._holder:
             self._take("is gone", now)
             self._holder = None
@@ -110,15 +113,19 @@ class FanKeeper:
         except (KeyError, ValueError, TypeError):
             log.error("a fan is handed over that nobody understands", extra={"fan": str(fields.get("name"))})
 
-    def _give(self, channel: Channel, now: float) -> None:
-        """Let a process drive; nothing of ours is written from here on."""
-        if self._writer is not None:
-            self._end_writer(self._writer)
-        self._holder, self._heard = channel, now
+    def _answer(self, now: float) -> None:
+        """Let who asks for the fans drive them; nothing of ours is written from here on.
+
+        What is being written is written first: who asks may be just as broken as who was silent.
+        """
+        if self._asking is None or self._writer is not None:
+            return
+        self._holder, self._heard, self._asking = self._asking, now, None
         self._in_charge = False
         self._done.clear()
         self._failing.clear()
         self._hung.clear()
+        self._holder.send(guard.FREE)
 
     def _take(self, why: str, now: float) -> None:
         if self._in_charge:
@@ -141,12 +148,14 @@ class FanKeeper:
             self._take("is silent" if self._holder is not None else "has not begun", now)
         if self._writer is not None:
             self._collect(self._writer, now)
+        self._answer(now)
         if self._in_charge:
             self._work(now)
 
     def end(self, deadline: float) -> bool:
         """Leave every fan at its safe duty; whether all have it. Blocks until the deadline at most."""
         now = time.monotonic()
+        self._asking = None
         if self._in_charge and not self.safe:
             self._next = now
         self._take("ends", now)

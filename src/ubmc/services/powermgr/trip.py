@@ -6,6 +6,7 @@ The latch is a small file, so that neither a restart of ours nor a lost bus lets
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -55,6 +56,7 @@ class TripLatch:
         self._shown: dict[str, bool] = {}
         self._cutting: dict[str, asyncio.Task[None]] = {}
         self._unkept = False
+        self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def load(self) -> None:
@@ -103,7 +105,10 @@ class TripLatch:
         self._trip.obeyed_by(self._obey)
         try:
             while True:
-                await asyncio.sleep(LOOK_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._wake.wait()
+                self._wake.clear()
                 settled = asyncio.get_running_loop().time() - began >= SETTLE_SECONDS
                 for host in tuple(self._latched):
                     await self._look(host, settled=settled)
@@ -122,6 +127,7 @@ class TripLatch:
             self._latched[host] = reason
             self._shown[host] = True
             self._unkept = True
+            self._wake.set()
             self._changed(host)
         self._cut(host)
 

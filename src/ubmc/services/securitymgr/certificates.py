@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import itertools
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -24,9 +25,16 @@ from ubmc.v1alpha1.security_pb import Certificate, CertificateSource, KeyType
 
 LONGEST_CHAIN = 8
 SMALLEST_RSA_BITS = 2048
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
+"""Those with which TLS 1.3 signs (RFC 8446, 4.2.3)."""
 _BACKDATED = dt.timedelta(days=1)  # a BMC's clock is often wrong at first boot
 _SELF_SIGNED_DAYS = 3650
+_DNS_NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")  # RFC 1034, 3.5; RFC 6125, 6.4.3
 _PEM = serialization.Encoding.PEM
+_UNREADABLE = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 E = TypeVar("E", bound=x509.ExtensionType)
 SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -39,11 +47,24 @@ def parse_chain(pem: bytes) -> list[x509.Certificate]:
     """
     try:
         chain = x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+        for each in chain:
+            _look_at(each)
+    except _UNREADABLE as error:
         raise Invalid(f"this is no certificate in PEM form: {error}") from error
     if len(chain) > LONGEST_CHAIN:
         raise Invalid(f"a chain of {len(chain)} certificates is too long; send at most {LONGEST_CHAIN}")
     return chain
+
+
+def _look_at(certificate: x509.Certificate) -> None:
+    """Read each part that is used here: what is wrong with one is told only when it is looked at."""
+    certificate.public_key()
+    for each in (certificate.subject, certificate.issuer):
+        each.rfc4514_string()
+    for time in (certificate.not_valid_before_utc, certificate.not_valid_after_utc):
+        Timestamp.from_datetime(time)
+    for extension in certificate.extensions:
+        repr(extension.value)
 
 
 def parse_key(pem: bytes) -> SigningKey:
@@ -56,7 +77,7 @@ def parse_key(pem: bytes) -> SigningKey:
         key: PrivateKeyTypes = serialization.load_pem_private_key(pem, None)
     except TypeError as error:
         raise Invalid("the key is protected by a password; send it without one") from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm, InternalError) as error:  # the last for X448 where OpenSSL has none
         # the text of the library may quote the key
         raise Invalid("this is no private key in PEM form (PKCS #8)") from error
     if not isinstance(key, SigningKey):
@@ -68,6 +89,8 @@ def parse_key(pem: bytes) -> SigningKey:
 def _check_strength(key: PublicKeyTypes) -> None:
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < SMALLEST_RSA_BITS:
         raise Invalid(f"an RSA key of {key.key_size} bits is too weak; use {SMALLEST_RSA_BITS} at least")
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name not in CURVES:
+        raise Invalid(f"TLS does not take keys on the curve {key.curve.name}; use P-256, P-384 or P-521")
 
 
 def check_pair(chain: Sequence[x509.Certificate], keys: Sequence[SigningKey], now: dt.datetime) -> SigningKey:
@@ -97,7 +120,7 @@ def check_pair(chain: Sequence[x509.Certificate], keys: Sequence[SigningKey], no
     for index, (one, signer) in enumerate(itertools.pairwise(chain)):
         try:
             one.verify_directly_issued_by(signer)
-        except (ValueError, TypeError, InvalidSignature) as error:
+        except (*_UNREADABLE, InvalidSignature) as error:
             raise Invalid(f"certificate {index + 2} of the chain did not sign certificate {index + 1}") from error
     return match
 
@@ -120,7 +143,7 @@ def _extension(certificate: x509.Certificate, sort: type[E]) -> E | None:
         return certificate.extensions.get_extension_for_class(sort).value
     except x509.ExtensionNotFound:
         return None
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise Invalid(f"an extension of the certificate cannot be read: {error}") from error
 
 
@@ -150,9 +173,12 @@ def general_names(names: Sequence[str]) -> list[x509.GeneralName]:
         except ValueError:
             pass
         try:
-            found.append(x509.DNSName(name.encode("idna").decode("ascii") if not name.isascii() else name))
-        except (ValueError, UnicodeError) as error:
-            raise Invalid(f'"{name}" is neither a DNS name nor an address') from error
+            dns = name if name.isascii() else name.encode("idna").decode("ascii")
+        except UnicodeError:
+            dns = ""
+        if not _DNS_NAME.fullmatch(dns):
+            raise Invalid(f'"{name[:64]}" is neither a DNS name nor an address')
+        found.append(x509.DNSName(dns))
     return found
 
 
@@ -165,7 +191,12 @@ def signing_request(
         (NameOID.ORGANIZATION_NAME, organization),
         (NameOID.COMMON_NAME, common_name),
     ]
-    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value])
+    try:
+        subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value])
+    except ValueError as error:
+        raise Invalid(
+            "a name of the subject is too long; 64 bytes in UTF-8 are the most, two for the country"
+        ) from error
     request = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(subject)
@@ -188,7 +219,11 @@ def self_signed(host: str) -> tuple[bytes, bytes]:
         ]
     )
     now = dt.datetime.now(dt.UTC)
-    names = general_names([host or "localhost", "localhost", "127.0.0.1", "::1"])
+    known = ["localhost", "127.0.0.1", "::1"]
+    try:
+        names = general_names([host or "localhost", *known])
+    except Invalid:  # a host may be called anything, a certificate may not
+        names = general_names(known)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -12,12 +12,14 @@ from protobuf import Message
 from ubmc.kit.database import Database
 from ubmc.kit.secrets import DeviceKey
 from ubmc.kit.service import Service, lasting, rpc, stream
-from ubmc.services.securitymgr import ordering, renewal
+from ubmc.services.securitymgr import ordering, renewal, selftest, selftest_facts
 from ubmc.services.securitymgr.custody import Custody
 from ubmc.services.securitymgr.masks import merged
 from ubmc.services.securitymgr.ordering import Ordering
+from ubmc.services.securitymgr.selftest_facts import Surroundings
 from ubmc.services.securitymgr.store import ACME, DEFAULT_REQUESTS_PER_SECOND, HTTPS, POLICY, Store
 from ubmc.services.securitymgr.trail import Trail
+from ubmc.v1alpha1.account_rpc import AccountService
 from ubmc.v1alpha1.event_rpc import EventService
 from ubmc.v1alpha1.security_pb import (
     AcmeFailure,
@@ -45,6 +47,8 @@ from ubmc.v1alpha1.security_pb import (
     RenewAcmeResponse,
     ResetCertificateRequest,
     ResetCertificateResponse,
+    RunSelfTestRequest,
+    RunSelfTestResponse,
     SecurityPolicyChange,
     UpdateAcmeRequest,
     UpdateAcmeResponse,
@@ -58,6 +62,8 @@ from ubmc.v1alpha1.security_pb import (
     WatchDoorResponse,
 )
 from ubmc.v1alpha1.security_rpc import SecurityService
+from ubmc.v1alpha1.system_rpc import SystemService
+from ubmc.v1alpha1.user_rpc import UserService
 
 CHECK_SECONDS = 3600.0
 POLICY_FIELDS = (
@@ -71,7 +77,12 @@ class SecurityManager(Service):
     """Owns what keeps the BMC safe."""
 
     name = "securitymgr"
-    calls = (EventService.WatchEvents,)
+    calls = (
+        EventService.WatchEvents,
+        AccountService.GetAccountPolicy,
+        UserService.ListUsers,
+        SystemService.GetHealth,
+    )
     tells = (CertificateChange, CertificateExpiry, AcmeFailure, SecurityPolicyChange)
 
     def __init__(
@@ -81,6 +92,7 @@ class SecurityManager(Service):
         *,
         dns_hook: Sequence[str] = (),
         shown: Callable[[str], None] = lambda _pem: None,
+        around: Surroundings | None = None,
     ) -> None:
         """Make the manager.
 
@@ -89,12 +101,14 @@ class SecurityManager(Service):
             device_key: under which private keys are kept.
             dns_hook: the owner's command for ACME's DNS-01, with its arguments; empty without one.
             shown: told the certificate (PEM) whenever it changes, for clients on this machine; must not raise.
+            around: what the self-test compares with what is; it judges less without.
         """
         self._store = Store(database, device_key)
         self._custody = Custody(self._store, self._tell, shown)
         self._dns_hook = tuple(dns_hook)
         self._ordering = Ordering(self._store, self._custody, self._dns_hook, self._tell)
         self._trail = Trail(self._store)
+        self._around = around or Surroundings()
         self._changing = asyncio.Lock()
         self._told: tuple[str, int] | None = None
 
@@ -247,3 +261,13 @@ class SecurityManager(Service):
     async def verify_audit(self, _request: VerifyAuditRequest) -> VerifyAuditResponse:
         """Whether the audit trail is whole."""
         return await self._trail.verify()
+
+    # --- self-test --------------------------------------------------------------------------------------------------
+
+    @rpc(SecurityService.RunSelfTest)
+    async def run_self_test(self, _request: RunSelfTestRequest) -> RunSelfTestResponse:
+        """How this BMC stands against the controls of a hardened one."""
+        verdict = await self._trail.verify()
+        audit = (verdict.intact, self._trail.follows)
+        facts = await selftest_facts.gather(self.bus, self._around, self._store.kept, audit)
+        return RunSelfTestResponse(controls=selftest.judge(facts))

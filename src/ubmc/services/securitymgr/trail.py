@@ -40,6 +40,8 @@ class Trail:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._taken = 0
+        self.follows = False
+        """Whether it is reading the event log."""
         self._records = Counter(
             "ubmc_audit_records", "Records of the audit trail by outcome", ("outcome",), registry=None
         )
@@ -60,6 +62,7 @@ class Trail:
             try:
                 cursor = await self._store.run(audit.cursor) or _OLDEST
                 request = WatchEventsRequest(cursor=cursor)
+                self.follows = True  # until the watch says otherwise: without news it says nothing
                 async with contextlib.aclosing(bus.watch(EventService.WatchEvents, request)) as updates:
                     async for update in updates:
                         failing = False
@@ -70,6 +73,7 @@ class Trail:
                 if not failing:
                     log.info("the audit trail waits for the event log", extra={"reason": error.message})
                 failing = True
+            self.follows = False
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _take(self, entry: Entry, cursor: str) -> None:

@@ -38,9 +38,9 @@ def judge(plan: SensorPlan, outcome: float | UbmcError) -> Judged:
         if not value.is_integer() or not 0 <= value < len(plan.states):
             return bad(Quality.IMPLAUSIBLE, f"there is no state {value:g}")
     elif plan.range_minimum is not None and value < plan.range_minimum:
-        return bad(Quality.IMPLAUSIBLE, f"{value:g} is below {plan.range_minimum:g}, the least it can measure")
+        return bad(Quality.IMPLAUSIBLE, f"{value:.9g} is below {plan.range_minimum:g}, the least it can measure")
     elif plan.range_maximum is not None and value > plan.range_maximum:
-        return bad(Quality.IMPLAUSIBLE, f"{value:g} is above {plan.range_maximum:g}, the most it can measure")
+        return bad(Quality.IMPLAUSIBLE, f"{value:.9g} is above {plan.range_maximum:g}, the most it can measure")
     return Judged(value, Quality.GOOD)
 
 

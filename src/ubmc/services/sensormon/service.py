@@ -72,7 +72,7 @@ class SensorMonitor(Service):
         readings: Readings,
         options: Options,
         *,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._plans = tuple(plans)
         self._buses = dict(buses)
@@ -104,11 +104,8 @@ class SensorMonitor(Service):
 
     async def work(self) -> None:
         """Read all wires, and look at the clock in between."""
-        try:
-            async with asyncio.timeout(PREPARE_SECONDS):
-                await asyncio.to_thread(self._prepare)
-        except (TimeoutError, UbmcError, OSError) as error:
-            log.warning("what the wires lead to does not come up", extra={"error": str(error) or "no answer in time"})
+        if self._prepare is not None:
+            await self._bring_up(self._prepare)
         wires: dict[str, list[SensorPlan]] = {}
         for plan in self._plans:
             if plan.virtual is None:
@@ -118,6 +115,13 @@ class SensorMonitor(Service):
             for name, plans in wires.items():
                 poller = Poller(name, plans, self._opener(name), self._there, self._options)
                 group.create_task(lasting(poller.run()))
+
+    async def _bring_up(self, prepare: Callable[[], None]) -> None:
+        try:
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await asyncio.to_thread(prepare)
+        except (TimeoutError, UbmcError, OSError) as error:
+            log.warning("what the wires lead to does not come up", extra={"error": str(error) or "no answer in time"})
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

@@ -23,6 +23,8 @@ class SensorLimits:
     """The host whose power gates it; empty: it has power whenever the BMC has."""
     hysteresis: float = 2.0
     """An overheated zone is well only when all its sensors are this far below warning."""
+    stale_seconds: float = 0.0
+    """A reading that is older is none: a little more than the interval at which it is read. 0: as the plan says."""
     stuck_seconds: float = 0.0
     """A value that is exactly the same for so long counts as stuck, while its host is on; 0: may stay the same."""
 

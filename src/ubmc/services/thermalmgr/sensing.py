@@ -96,6 +96,6 @@ class Senses:
             quality = Quality.IMPLAUSIBLE
         if quality is not Quality.GOOD:
             return Seen(Use.FAILED, why=_WHY[quality])
-        if reading.age_seconds(now) > self._stale_seconds:
+        if reading.age_seconds(now) > (limits.stale_seconds or self._stale_seconds):
             return Seen(Use.FAILED, why=f"was last read {reading.age_seconds(now):.1f} s ago")
         return Seen(Use.GOOD, reading.value, reading.at)

@@ -42,6 +42,8 @@ MANUAL_SECONDS = 600.0
 PREPARE_SECONDS = 5.0
 LAST_WRITE_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
+LOOK_SECONDS = 0.1
+"""Between looks whether a reading has become too old."""
 
 _SEVERITY = {State.OVERHEATED: Severity.CRITICAL, State.FAIL_SAFE: Severity.WARNING}
 _NAMES = {value: name for name, value in messages.PROFILES.items()}
@@ -99,7 +101,6 @@ class ThermalManager(Service):
         self._writer = FanWriter({})
         self._records = {name: Record(zone.columns) for name, zone in self._control.zones.items()}
         self._step: Step | None = None
-        self._at = 0.0
         self._since: dict[str, Timestamp] = {}
         self._overruns = 0
         self._failed: set[str] = set()
@@ -176,15 +177,16 @@ class ThermalManager(Service):
         """Until the next cycle is due, or has a reason to come earlier."""
         loop = asyncio.get_running_loop()
         changed = self._shared.readings.changed
+        await asyncio.sleep(0)  # however late we are: the others of this process work too
         while (left := due - loop.time()) > 0.0:
             changed.clear()
             if self._asked or self._control.changed(loop.time(), self._shared.readings):
                 break
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(min(left, LOOK_SECONDS)):
                     await changed.wait()
             except TimeoutError:
-                break
+                continue  # a reading gets too old without anything happening
         self._asked = False
 
     async def cycle(self, now: float) -> None:
@@ -196,6 +198,7 @@ class ThermalManager(Service):
             self._shared.trip.pull(host, reason)
         for host, hot in step.hot.items():
             self._shared.trip.put_hot(host, hot=hot)
+        self._step = step  # a write may take a while: what is shown is what was decided
         failed = await self._writer.write(step.duties)
         self._control.wrote(asyncio.get_running_loop().time(), step.duties, failed)
         for name in step.duties:
@@ -204,7 +207,6 @@ class ThermalManager(Service):
         if failed - self._failed:
             self._asked = True  # the others are raised now, not at the end of the interval
         self._failed = failed
-        self._step, self._at = step, now
         self._tell(now, before, step)
         self._shared.guard.beat()
         cycled, self._cycled = self._cycled, asyncio.Event()

@@ -20,7 +20,7 @@ from connectrpc.request import RequestContext
 from connectrpc.server import ConnectASGIApplication, Endpoint
 from protobuf import Message
 
-from ubmc.kit.errors import FACES, Internal, UbmcError
+from ubmc.kit.errors import FACES, Internal, Invalid, UbmcError
 from ubmc.kit.schema import Method, Schema
 from ubmc.kit.tracing import Trace
 from ubmc.services.websrv import browser
@@ -92,7 +92,10 @@ class _Json:
     def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
         """Read a message. Raises `ValueError` when it cannot be one, also because it is nested more than 1024 deep."""
         orjson.loads(data)
-        return self._codec.decode(data, message_class)
+        try:
+            return self._codec.decode(data, message_class)
+        except (TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(str(error)) from error
 
 
 class _Application(ConnectASGIApplication[None]):
@@ -124,16 +127,18 @@ class Connect:
         method = self._schema.at(scope["path"])
         headers = headers_of(scope)
         try:
+            if _needs_trailers(headers) and "http.response.trailers" not in (scope.get("extensions") or {}):
+                raise Invalid("gRPC needs HTTP/2; over other versions speak gRPC-Web or Connect")
             if method is not None:
                 receive = await _limited(receive, headers, PUBLIC_BODY if method.public else BODY, whole=method.public)
         except Disconnected:
             return
-        except TooLarge as error:
+        except (TooLarge, Invalid) as error:
             await respond_error(send, error, Trace.new().trace_id)
             return
         token = _admitted.set({"method": method, "headers": headers, "peer": peer_of(scope)})
         try:
-            await self._application(scope, receive, _with_common_headers(send))
+            await self._application(_readable(scope), receive, _with_common_headers(send))
         finally:
             _admitted.reset(token)
 
@@ -209,6 +214,19 @@ async def _limited(receive: Receive, headers: Mapping[str, str], limit: int, *, 
         return await receive()
 
     return receiving
+
+
+def _needs_trailers(headers: Mapping[str, str]) -> bool:
+    kind = headers.get("content-type", "").lower()
+    return kind.startswith("application/grpc") and not kind.startswith("application/grpc-web")
+
+
+def _readable(scope: Scope) -> Scope:
+    """The request with all its text in UTF-8: the library fails where it is not, and HTTP allows any bytes."""
+    if all(value.isascii() for _, value in scope["headers"]) and scope["query_string"].isascii():
+        return scope
+    readable = [(name, value.decode("latin-1").encode()) for name, value in scope["headers"]]
+    return {**scope, "headers": readable, "query_string": scope["query_string"].decode("latin-1").encode()}
 
 
 def _with_common_headers(send: Send) -> Send:

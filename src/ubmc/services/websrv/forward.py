@@ -19,7 +19,7 @@ from protobuf import Message
 from ubmc.kit import tracing
 from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call, check_key
-from ubmc.kit.errors import Denied, Invalid, UbmcError, Unauthenticated, Violation
+from ubmc.kit.errors import Denied, Invalid, NotFound, UbmcError, Unauthenticated, Violation
 from ubmc.kit.schema import Method
 from ubmc.kit.tracing import Trace
 from ubmc.rpc import ServerStream, Unary
@@ -56,8 +56,16 @@ class Admitted:
 class Forwarder:
     """Passes requests on to the services."""
 
-    def __init__(self, bus: Bus, rates: Rates) -> None:
+    def __init__(self, bus: Bus, rates: Rates, absent: Mapping[str, str] | None = None) -> None:
+        """Make it.
+
+        Args:
+            bus: where the services are.
+            rates: how many requests each user may make.
+            absent: the services of the schema that nobody answers on this board, and why.
+        """
         self._bus = bus
+        self._absent = dict(absent or {})
         self._rates = rates
         self.identities = Identities(bus)
         self.basic_allowed = True
@@ -75,6 +83,7 @@ class Forwarder:
         Raises:
             Unauthenticated: no token, or nobody's.
             Denied: the role lacks the privilege, or a browser's request its CSRF token.
+            NotFound: this board has nothing of that kind.
             Exhausted: this user makes too many requests.
             Invalid: the idempotency key cannot be one.
         """
@@ -88,6 +97,8 @@ class Forwarder:
         self._rates.take(f"user {peer.user}")
         if method.internal or method.privilege not in identity.principal.privileges:
             raise Denied(_what_is_missing(method, identity))
+        if (reason := self._absent.get(method.name.partition(".")[0])) is not None:
+            raise NotFound(reason)
         return Admitted(method, identity, trace, key, peer.source)
 
     async def call(self, admitted: Admitted, request: Message[Any], seconds: float = CALL_SECONDS) -> Message[Any]:

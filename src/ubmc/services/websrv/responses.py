@@ -29,10 +29,17 @@ _LENGTH_DIGITS = 18
 
 
 def headers_of(scope: Scope) -> Mapping[str, str]:
-    """The headers of a request; of one that comes twice the first counts."""
+    """The headers of a request; of one that comes twice the first counts.
+
+    But for cookies, which browsers send in crumbs over HTTP/2 and HTTP/3 (RFC 9113, 8.2.3).
+    """
     headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+        if name == "cookie" and name in headers:
+            headers[name] += f"; {text}"
+        else:
+            headers.setdefault(name, text)
     return headers
 
 

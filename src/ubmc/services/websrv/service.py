@@ -7,8 +7,8 @@ import contextlib
 import hashlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,8 @@ class DoorOptions:
     proxies: tuple[Network, ...] = ()
     """Whose `X-Forwarded-For` is believed."""
     access_log: bool = True
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """The services of the schema that nobody answers on this board (`LedService`), and why."""
 
 
 class WebServer(Service):
@@ -93,7 +95,7 @@ class WebServer(Service):
 
     async def setup(self) -> None:
         """Open the door, as soon as securitymgr has told what to show there."""
-        self._forwarder = Forwarder(self.bus, self._rates)
+        self._forwarder = Forwarder(self.bus, self._rates, self._options.absent)
         front = FrontOptions(proxies=self._options.proxies, access_log=self._options.access_log)
         self._front = Front(Door(self._schema, self._forwarder), self._rates, front)
         told = await self._first()

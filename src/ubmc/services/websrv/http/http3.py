@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.asyncio.server import QuicServer
-from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
+from aioquic.h3.connection import H3_ALPN, ErrorCode
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEvent, StreamReset
@@ -24,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from ubmc.services.websrv.http.asgi import App, Disconnected, Message, Scope
+from ubmc.services.websrv.http.frames3 import LimitedH3
 from ubmc.services.websrv.http.limits import Counts, Limits, address_key
 
 log = logging.getLogger("ubmc.websrv.http")
@@ -84,6 +85,8 @@ class Http3Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+        for connection in tuple(self.connections):
+            connection.leave()
         for task in tuple(self.tasks):
             task.cancel()
 
@@ -148,10 +151,14 @@ class _Connection(QuicConnectionProtocol):
     def __init__(self, listener: Http3Listener, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._listener = listener
-        self._http: H3Connection | None = None
+        self._http: LimitedH3 | None = None
         self._streams: dict[int, _Stream] = {}
         self._key: str | None = None
         self._peer: tuple[str, int] = ("", 0)
+        self._slow: frozenset[int] = frozenset()
+        self._quiet_seconds = 0.0
+        self._resets = 0
+        self._looking: asyncio.TimerHandle | None = None
 
     def quic_event_received(self, event: QuicEvent) -> None:
         """Take an event of the transport."""
@@ -160,7 +167,7 @@ class _Connection(QuicConnectionProtocol):
         elif isinstance(event, StreamReset):
             self._reset(event.stream_id)
         elif isinstance(event, ConnectionTerminated):
-            self._lost()
+            self.leave()
         if self._http is not None:
             for each in self._http.handle_event(event):
                 self._heard(each)
@@ -173,9 +180,32 @@ class _Connection(QuicConnectionProtocol):
             self.close(error_code=int(ErrorCode.H3_EXCESSIVE_LOAD))
             return
         self._key = key
-        self._http = H3Connection(self._quic)
+        self._http = LimitedH3(self._quic, self._listener.limits, self._listener.counts)
+        self._look_again()
 
-    def _lost(self) -> None:
+    def _look_again(self) -> None:
+        wait = self._listener.limits.header_seconds
+        self._looking = asyncio.get_running_loop().call_later(wait, self._expire, wait)
+
+    def _expire(self, seconds: float) -> None:
+        """End a connection whose headers do not come, or that does nothing but stay."""
+        assert self._http is not None
+        unfinished = self._http.unfinished()
+        limits = self._listener.limits
+        self._resets = 0
+        self._quiet_seconds = 0.0 if self._streams else self._quiet_seconds + seconds
+        met = "header_seconds" if unfinished & self._slow else "idle_seconds"
+        if met == "idle_seconds" and self._quiet_seconds < limits.idle_seconds:
+            self._slow = unfinished
+            self._look_again()
+            return
+        self._listener.counts.limited[met] += 1
+        self.close(error_code=int(ErrorCode.H3_EXCESSIVE_LOAD if unfinished else ErrorCode.H3_NO_ERROR))
+
+    def leave(self) -> None:
+        """Give up its place, and everything that it has under way."""
+        if self._looking is not None:
+            self._looking.cancel()
         for stream in tuple(self._streams.values()):
             self._forget(stream)
         if self._key is not None:
@@ -187,6 +217,10 @@ class _Connection(QuicConnectionProtocol):
         stream = self._streams.get(number)
         if stream is not None:
             self._forget(stream)
+        self._resets += 1
+        if self._resets > self._listener.limits.h2_resets and self._key is not None:
+            self._listener.counts.limited["h3_resets"] += 1
+            self.close(error_code=int(ErrorCode.H3_EXCESSIVE_LOAD))
 
     def _forget(self, stream: _Stream) -> None:
         self._streams.pop(stream.number, None)
@@ -198,10 +232,11 @@ class _Connection(QuicConnectionProtocol):
     def _heard(self, event: H3Event) -> None:
         if isinstance(event, HeadersReceived) and event.stream_id not in self._streams:
             self._begin(event)
-        elif isinstance(event, DataReceived):
+        elif isinstance(event, DataReceived | HeadersReceived):
             stream = self._streams.get(event.stream_id)
-            if stream is not None and not stream.over:
-                self._feed(stream, event.data, ended=event.stream_ended)
+            if stream is not None and not stream.over:  # of trailers only the end matters
+                data = event.data if isinstance(event, DataReceived) else b""
+                self._feed(stream, data, ended=event.stream_ended)
 
     def _begin(self, event: HeadersReceived) -> None:
         stream = _Stream(event.stream_id, asyncio.Queue())
@@ -210,6 +245,7 @@ class _Connection(QuicConnectionProtocol):
             self._abort(stream.number, ErrorCode.H3_REQUEST_REJECTED)
             return
         self._streams[stream.number] = stream
+        self._quiet_seconds = 0.0
         self._listener.counts.requests["3"] += 1
         if event.stream_ended:
             self._feed(stream, b"", ended=True)
