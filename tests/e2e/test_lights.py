@@ -51,7 +51,8 @@ def blinks(parts: Parts, name: str) -> bool:
 
 def test_status_and_fault_follow_a_critical_sensor(parts: Parts) -> None:
     parts.on()
-    until(lambda: pattern(parts, "status-led") == "ON", 10)
+    until(lambda: parts.led("status-led")["reason"] == "all is well", 10, "a machine of which all is well")
+    assert pattern(parts, "status-led") == "ON"
     assert pattern(parts, "fault-led") == "OFF"
     until(lambda: not parts.plant.line("fault-led") and parts.plant.line("status-led"), 5)
     parts.inject("sensor-stuck", "board_temp", 92.0)  # past critical

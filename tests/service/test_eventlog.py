@@ -3,150 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import random
-import signal
-import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.harness.bus import BusWorld
+from tests.service.eventlog_house import NEWS, PROCESSES, process, read, texts, world
 from ulid import ULID
 
-from ubmc.kit.bus import Bus
-from ubmc.kit.database import Database
 from ubmc.kit.errors import Denied, Invalid, NotFound, Unavailable
-from ubmc.kit.service import Service
 from ubmc.services.eventlog import stream
 from ubmc.services.eventlog.service import EventLog, Options
 from ubmc.services.ipc import permissions
-from ubmc.services.ipc.permissions import ProcessSpec
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.event_pb import (
-    ClearEventsRequest,
-    ClearEventsResponse,
-    Event,
     EventEnvelope,
     EventFilter,
-    EventLogState,
-    GetEventLogRequest,
     GetEventRequest,
     ListEventsRequest,
     ListEventsResponse,
-    WatchEventsRequest,
-    WatchEventsResponse,
 )
 from ubmc.v1alpha1.event_rpc import EventService
 from ubmc.v1alpha1.host_pb import HostNews, HostState, HostStateChange
-
-NEWS = "event.host.host-0.host_news"
-
-
-class Teller(Service):
-    """Tells news from a process of its own."""
-
-    name = "statemgr"
-    tells = (HostNews, HostStateChange)
-
-
-PROCESSES = (
-    ProcessSpec("managers", (EventLog,)),
-    ProcessSpec("safety", (Teller,)),
-    ProcessSpec("websrv", (), door=True),
-)
-
-
-@dataclass
-class World:
-    """An event log that can be dropped and started anew, a teller, and a door."""
-
-    bus: BusWorld
-    database: Database
-    managers: Bus
-    teller: Bus
-    door: Bus
-    options: Options
-    running: asyncio.Task[None] | None = None
-
-    async def start_log(self) -> None:
-        log = EventLog(self.database, self.bus.schema, self.options)
-        self.running = await self.bus.run(self.managers, log)
-
-    async def drop_log(self) -> None:
-        assert self.running is not None
-        self.running.cancel()
-        await asyncio.gather(self.running, return_exceptions=True)
-
-    def tell(self, text: str, component: str = "host.0") -> asyncio.Future[None]:
-        return self.teller.tell(component, HostNews(name=component, what=text))
-
-    def kill_server(self) -> None:
-        os.kill(self.bus.server.pid or 0, signal.SIGKILL)
-        self.bus.server.reap()
-
-    async def page(self, request: ListEventsRequest | None = None) -> ListEventsResponse:
-        return await self.door.forward(
-            EventService.ListEvents, request or ListEventsRequest(), self.bus.call("olga", "ReadOnly")
-        )
-
-    async def clear(self, up_to_id: int = 0) -> ClearEventsResponse:
-        request = ClearEventsRequest(up_to_id=up_to_id)
-        return await self.door.forward(EventService.ClearEvents, request, self.bus.call("admin"))
-
-    async def state(self) -> EventLogState:
-        call = self.bus.call("olga", "ReadOnly")
-        answer = await self.door.forward(EventService.GetEventLog, GetEventLogRequest(), call)
-        assert answer.log is not None
-        return answer.log
-
-    async def everything(self) -> list[Event]:
-        events: list[Event] = []
-        token = ""
-        while True:
-            page = await self.page(ListEventsRequest(page_size=1000, page_token=token))
-            events += page.events
-            token = page.next_page_token
-            if not token:
-                return events
-
-    async def until(self, enough: Callable[[list[Event]], bool], seconds: float = 20) -> list[Event]:
-        async with asyncio.timeout(seconds):
-            while not enough(events := await self.everything()):
-                await asyncio.sleep(0.02)
-        return events
-
-    def watch(self, cursor: str = "", wanted: EventFilter | None = None) -> AsyncGenerator[WatchEventsResponse, None]:
-        request = WatchEventsRequest(cursor=cursor, filter=wanted)
-        return self.door.watch(EventService.WatchEvents, request, self.bus.call("olga", "ReadOnly"))
-
-
-@contextlib.asynccontextmanager
-async def world(path: Path, options: Options | None = None, *, log: bool = True) -> AsyncIterator[World]:
-    database = Database(path / "expendable.db")
-    database.open()
-    try:
-        async with BusWorld(*PROCESSES) as bus:
-            managers, teller, door = [await bus.place(spec.name) for spec in PROCESSES]
-            made = World(bus, database, managers, teller, door, options or Options())
-            if log:
-                await made.start_log()
-            yield made
-    finally:
-        database.close()
-
-
-def texts(events: list[Event]) -> list[str]:
-    return [event.arguments["what"] for event in events]
-
-
-async def read(watching: AsyncGenerator[WatchEventsResponse, None], count: int) -> list[WatchEventsResponse]:
-    async with asyncio.timeout(10):
-        return [await anext(watching) for _ in range(count)]
 
 
 def test_names_are_those_that_the_bus_permits() -> None:
@@ -207,30 +87,6 @@ async def test_nothing_acknowledged_is_lost_or_doubled_when_server_and_log_die(t
         assert acknowledged == [f"n{number}" for number in range(240)]
         assert texts(events) == acknowledged
         assert len({event.ulid for event in events}) == 240
-
-
-@contextlib.asynccontextmanager
-async def process(bus: BusWorld, database: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The event log in a process of its own, ready; killed at the end."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.service.eventlog_child", str(database),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        async with asyncio.timeout(30):
-            bus.server.admit("managers", (await child.stdout.readline()).decode().strip())
-            while not bus.server.settle():
-                await asyncio.sleep(0.005)
-            child.stdin.write(f"{bus.server.port} {bus.signer.public.hex()}\n".encode())
-            assert await child.stdout.readline() == b"ready\n"
-        yield child
-    finally:
-        if child.returncode is None:
-            child.kill()
-        child.stdin.close()
-        await child.communicate()
 
 
 async def test_killed_process_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -506,98 +362,6 @@ async def test_jetstream_that_stays_away_fails_the_service_until_it_is_back(
     assert len(said) == 1
     assert "JetStream" in said[0]
     assert caplog.messages[-1] == "the event stream is there"
-
-
-async def test_clear_takes_all_tells_who_and_watchers_go_on(tmp_path: Path) -> None:
-    async with world(tmp_path) as made:
-        await asyncio.gather(*(made.tell(f"n{n}") for n in range(5)))
-        await made.until(lambda events: len(events) == 5)
-        watching = made.watch()
-        await read(watching, 1)
-        answer = await made.clear()
-        assert answer.cleared == 5
-        (update,) = await read(watching, 1)
-        event = update.event
-        assert event is not None
-        assert (event.id, event.message_id, event.component) == (6, "EventLog.Cleared", "bmc.0")
-        assert event.message == "5 events were taken out of the log"
-        assert event.cause is not None
-        assert (event.cause.kind, event.cause.user) == ("user", "admin")
-        assert len(event.cause.trace_id) == 32
-        (update,) = await read(watching, 1)  # the audit trail
-        assert update.event is not None
-        assert update.event.arguments["method"] == "EventService.ClearEvents"
-        await made.tell("after")
-        (update,) = await read(watching, 1)
-        assert update.event is not None
-        assert update.event.id == 8
-        await watching.aclose()
-        assert [event.id for event in await made.everything()] == [6, 7, 8]
-        watching = made.watch(f"{update.cursor.partition(':')[0]}:3")  # somebody who had seen the first three
-        assert [update.event.id for update in await read(watching, 4) if update.event] == [6, 7, 8]
-        await watching.aclose()
-
-
-async def test_clear_up_to_an_id_leaves_the_rest(tmp_path: Path) -> None:
-    async with world(tmp_path) as made:
-        for number in range(5):
-            await made.tell(f"n{number}")
-        await made.until(lambda events: len(events) == 5)
-        assert (await made.clear(3)).cleared == 3
-        events = await made.until(lambda events: len(events) == 4)
-        assert [event.id for event in events] == [4, 5, 6, 7]
-        state = await made.state()
-        assert (state.count, state.cleared, state.dropped, state.oldest_id, state.newest_id) == (4, 3, 0, 4, 7)
-        assert 0 < state.bytes < state.max_bytes
-
-
-async def test_only_who_configures_the_manager_may_clear(tmp_path: Path) -> None:
-    async with world(tmp_path) as made:
-        await made.tell("n0")
-        await made.until(lambda events: len(events) == 1)
-        for role in ("ReadOnly", "Operator"):
-            with pytest.raises(Denied, match="this needs the privilege"):
-                await made.door.forward(EventService.ClearEvents, ClearEventsRequest(), made.bus.call("olga", role))
-        events = await made.everything()
-        assert events[0].message_id == "Host.News"
-
-
-async def test_killed_while_clearing_leaves_all_or_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "expendable.db"
-    chance = random.Random(11)
-    async with BusWorld(*PROCESSES) as bus:
-        teller, door = await bus.place("safety"), await bus.place("websrv")
-        told: list[asyncio.Future[None]] = []
-        for _ in range(5):
-            async with process(bus, path):
-                for _ in range(40):
-                    told.append(teller.tell("host.0", HostNews(name="host.0", what=f"n{len(told)}")))
-                await asyncio.wait(told[-40:])
-                call = bus.call("admin", seconds=0.5)
-                clearing = asyncio.create_task(door.forward(EventService.ClearEvents, ClearEventsRequest(), call))
-                await asyncio.sleep(chance.random() * 0.02)
-            await asyncio.gather(clearing, return_exceptions=True)
-        async with process(bus, path):
-            request = ListEventsRequest(page_size=1000)
-            events: list[Event] = []
-            async with asyncio.timeout(20):
-                while not events or not any(event.arguments.get("what") == "last" for event in events):
-                    if not events:
-                        await teller.tell("host.0", HostNews(name="host.0", what="last"))
-                    reader = bus.call("olga", "ReadOnly")
-                    events = (await door.forward(EventService.ListEvents, request, reader)).events
-                    await asyncio.sleep(0.02)
-            answer = await door.forward(EventService.GetEventLog, GetEventLogRequest(), bus.call("olga", "ReadOnly"))
-    state = answer.log
-    assert state is not None
-    assert state.count == len(events)
-    news = [event.arguments["what"] for event in events if event.message_id == "Host.News"]
-    numbers = [int(text[1:]) for text in news if text != "last"]
-    assert numbers == list(range(200 - len(numbers), 200))  # in order, none twice, none that was cleared is back
-    clears = [event for event in events if event.message_id == "EventLog.Cleared"]
-    if state.cleared:
-        assert clears, "events were taken out without a word"
-    assert state.cleared + state.count == events[-1].id  # each id was used once, and went only by a clear
 
 
 async def test_only_who_may_log_in_may_read(tmp_path: Path) -> None:

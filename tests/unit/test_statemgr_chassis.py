@@ -49,7 +49,9 @@ class World:
     def follow(self) -> None:
         self.chassis.follow_hosts()
 
-    async def drive_host(self, name: str, action: WireAction, _target: BootTarget, _seconds: float, _asked: bool) -> None:
+    async def drive_host(
+        self, name: str, action: WireAction, _target: BootTarget, _seconds: float, _asked: bool
+    ) -> None:
         self.driven.append((name, action))
 
     async def drive_supply(self, name: str, on: bool, _seconds: float) -> None:
