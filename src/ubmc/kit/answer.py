@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import time
 from collections import OrderedDict
@@ -28,6 +29,7 @@ from ubmc.kit.schema import Method, Schema
 from ubmc.kit.stream import ReaderGone, StreamWriter
 from ubmc.rpc import ServerStream
 from ubmc.v1alpha1.event_pb import EventEnvelope
+from ubmc.v1alpha1.session_pb import CredentialKind, Principal
 from ubmc.v1alpha1.system_pb import AuditedCall
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Answered:
     """What was answered under an idempotency key."""
 
     request: bytes
+    """The hash of the request: it may hold a password."""
     until: float
     response: asyncio.Future[bytes]
 
@@ -204,17 +207,20 @@ class Answerer:
         return request
 
     async def _once(self, call: Call, handler: Handler, method: Method, request: Message[Any], data: bytes) -> bytes:
-        if not call.key or method.side_effect_free:
+        # What anybody may call is always done: else whoever knows a key could try passwords against what is kept here.
+        if not call.key or method.side_effect_free or method.public:
             return await self._handle(call, handler, method, request)
-        who = call.principal.user if call.principal is not None else ""
-        key = (who, method.name, call.key)
-        known = self._keys.get(key)
+        key = (_asker(call.principal), method.name, call.key)
         now = time.monotonic()
-        if known is not None and known.until > now:
-            if known.request != data:
+        while self._keys and next(iter(self._keys.values())).until <= now:
+            self._keys.popitem(last=False)  # an answer may hold a secret, so it stays no longer than it must
+        known = self._keys.get(key)
+        digest = hashlib.sha256(data).digest()
+        if known is not None:
+            if known.request != digest:
                 raise Invalid("this idempotency key was used for another request")
             return await asyncio.shield(known.response)
-        answered = Answered(data, now + KEY_SECONDS, asyncio.get_running_loop().create_future())
+        answered = Answered(digest, now + KEY_SECONDS, asyncio.get_running_loop().create_future())
         self._keys[key] = answered
         while len(self._keys) > MAX_KEYS:
             self._keys.popitem(last=False)
@@ -304,6 +310,14 @@ class Answerer:
             )
         finally:
             calls.current.reset(token)
+
+
+def _asker(principal: Principal | None) -> str:
+    """By whom an idempotency key is known: a user, and apart from them each of their tokens, which may do less."""
+    if principal is None:
+        return ""
+    token = principal.session.partition(".")[0] if principal.kind is CredentialKind.TOKEN else ""
+    return f"{principal.user} {token}"
 
 
 def _target(request: Message[Any]) -> str:

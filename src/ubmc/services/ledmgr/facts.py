@@ -108,6 +108,11 @@ class Facts:
         self.identify = {chassis.name: chassis.identify for chassis in found}
         self.members = {chassis.name: tuple(chassis.hosts) for chassis in found}
 
+    @property
+    def failing(self) -> frozenset[str]:
+        """The sensors that cannot be believed."""
+        return frozenset(self._troubles[Source.QUALITY])
+
     def take_sensors(self, sensors: Iterable[Sensor]) -> None:
         """All sensors."""
         self._troubles[Source.LEVEL].clear()

@@ -58,6 +58,8 @@ __all__ = ["Duty", "LedManager", "Lights"]
 RESYNC_SECONDS = 10.0
 HEALTH_SECONDS = 30.0
 RETRY_SECONDS = 0.5
+SETTLE_SECONDS = 3.0
+"""A sensor that fails for less is never told of: who saw that must look again, for no news will say that it is well."""
 TRIES = 3
 TRIED_SECONDS = 2.0
 TEST_SECONDS = 5.0
@@ -126,9 +128,9 @@ class LedManager(Service):
         async with asyncio.TaskGroup() as group:
             for light in self._lights.values():
                 group.create_task(lasting(light.run()))
-            group.create_task(lasting(self._keep_asking(self._ask_states, RESYNC_SECONDS, asyncio.Event())))
+            group.create_task(lasting(self._keep_asking(self._ask_states, asyncio.Event())))
             if any(duty.kind in HEALTH_ROLES for duty in self._duties):
-                group.create_task(lasting(self._keep_asking(self._ask_health, HEALTH_SECONDS, self._unsure)))
+                group.create_task(lasting(self._keep_asking(self._ask_health, self._unsure)))
 
     def _publish(self, light: led_pb.Led) -> None:
         self._feed.publish(light.name, light)
@@ -145,32 +147,33 @@ class LedManager(Service):
 
     # --- asking -------------------------------------------------------------------------------------------------
 
-    async def _keep_asking(self, ask: Callable[[], Awaitable[bool]], seconds: float, sooner: asyncio.Event) -> None:
+    async def _keep_asking(self, ask: Callable[[], Awaitable[float]], sooner: asyncio.Event) -> None:
         while True:
-            answered = await ask()
+            seconds = await ask()
             self._refresh()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds if answered else RETRY_SECONDS):
+                async with asyncio.timeout(seconds):
                     await sooner.wait()
                     await asyncio.sleep(RETRY_SECONDS)  # much may be new at once
             sooner.clear()
 
-    async def _ask_states(self) -> bool:
-        """Power and identify of everything; whether it could be asked."""
+    async def _ask_states(self) -> float:
+        """Power and identify of everything; after how long it is to be asked again."""
         for _ in range(TRIES):
             told = self._told
             hosts = await self._ask(HostService.ListHosts, ListHostsRequest())
             chassis = await self._ask(ChassisService.ListChassis, ListChassisRequest())
             if hosts is None or chassis is None:
-                return False
+                return RETRY_SECONDS
             if told == self._told:  # else the answers may be older than what is known already
                 self._facts.take_hosts(hosts.hosts)
                 self._facts.take_chassis(chassis.chassis)
                 break
-        return True
+        return RESYNC_SECONDS
 
-    async def _ask_health(self) -> bool:
-        """Everything that may be wrong; whether the BMC's own services could be asked."""
+    async def _ask_health(self) -> float:
+        """Everything that may be wrong; after how long it is to be asked again."""
+        before = self._facts.failing
         for _ in range(TRIES):
             told = self._health_told
             sensors = await self._all_sensors()
@@ -186,8 +189,10 @@ class LedManager(Service):
                     self._facts.take_zones(zones.thermal_zones)
                 if services is not None:
                     self._facts.take_services(services.services)
-                return services is not None
-        return self._facts.health_known
+                if services is not None and self._facts.failing - before:
+                    return SETTLE_SECONDS
+                return HEALTH_SECONDS if services is not None else RETRY_SECONDS
+        return HEALTH_SECONDS if self._facts.health_known else RETRY_SECONDS
 
     async def _all_sensors(self) -> list[Sensor] | None:
         """All sensors with their levels; None where nobody answers, as on a board without any."""

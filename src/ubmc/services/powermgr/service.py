@@ -148,7 +148,10 @@ class PowerManager(Service):
         return {name: Wire(name, make(self._keep), self._keep, self._told) for name, make in makers.items()}
 
     async def teardown(self) -> None:
-        """The wires have been given back; the guardian may forget them."""
+        """The wires have been given back; the guardian may forget them. Nobody sees the power of the hosts now."""
+        if self._cooling is not None:
+            for name in self._hosts_of:
+                self._cooling.readings.put_power(name, None)
         self._guard.leave()
 
     def _keep(self, release: Release) -> None:

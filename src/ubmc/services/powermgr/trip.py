@@ -55,6 +55,8 @@ class TripLatch:
         self._latched: dict[str, str] = {}
         self._shown: dict[str, bool] = {}
         self._cutting: dict[str, asyncio.Task[None]] = {}
+        self._guessed: set[str] = set()  # latched only because the file could not be read
+        self._began = False
         self._unkept = False
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -69,6 +71,7 @@ class TripLatch:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.error("the thermal latch cannot be read", extra={"file": str(self._file), "error": str(error)})
             reasons = dict.fromkeys(self._hosts, "what was latched could not be read")
+            self._guessed |= self._hosts
         for host in self._hosts & reasons.keys():
             self._latched[host] = reasons[host]
             self._trip.latch(host, reasons[host])
@@ -102,7 +105,8 @@ class TripLatch:
     async def run(self) -> None:
         """Obey until cancelled."""
         began = asyncio.get_running_loop().time()
-        self._trip.obeyed_by(self._obey)
+        self._trip.obeyed_by(self._obey)  # repeats what is known from the file: no reason to cut; see `_look`
+        self._began = True
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -122,14 +126,17 @@ class TripLatch:
             self._cutting.clear()
 
     def _obey(self, host: str, reason: str) -> None:
-        if self._latched.get(host) != reason:
+        new = self._latched.get(host) != reason
+        if new:
             log.critical("%s is cut: %s", host, reason)
             self._latched[host] = reason
             self._shown[host] = True
             self._unkept = True
             self._wake.set()
             self._changed(host)
-        self._cut(host)
+        if new or self._began:
+            self._guessed.discard(host)
+            self._cut(host)
 
     def _cut(self, host: str) -> None:
         if host not in self._cutting:
@@ -160,11 +167,14 @@ class TripLatch:
         wire = self._wires().get(host)
         if wire is None or wire.level is not Level.ON or host in self._cutting or not settled:
             return
-        if hot:
+        if hot and host not in self._guessed:
             log.critical("%s is on although it is latched off and still hot: it is cut again", host)
             self._cut(host)
             return
-        log.warning("%s was powered on at the machine itself after it cooled down", host)
+        if host in self._guessed:
+            log.warning("%s is on, so it was not latched off", host)
+        else:
+            log.warning("%s was powered on at the machine itself after it cooled down", host)
         try:
             await self._clear(host)
         except Unavailable as error:
@@ -178,6 +188,7 @@ class TripLatch:
             if reason is not None:
                 self._latched.setdefault(host, reason)
             raise Unavailable(f"the thermal latch of {host} cannot be stored: {error}") from error
+        self._guessed.discard(host)
         self._trip.clear(host)
         self._changed(host)
 

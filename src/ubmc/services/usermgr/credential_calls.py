@@ -162,10 +162,20 @@ class CredentialCalls(Core):
 
     # --- IPMI -----------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def _about_ipmi(state: State, name: str) -> None:
+        """Refuse to give a secret to who may not have one; with it somebody may do all that the role may.
+
+        Raises:
+            Denied: so it is for nobody who has to change the password or set up a second factor first.
+        """
+        asker, _ = about(state, name)
+        asker.check_covers(state.held(rules.find(state, name)))
+
     @rpc(UserService.ResetIpmiSecret)
     async def reset_ipmi_secret(self, request: ResetIpmiSecretRequest) -> ResetIpmiSecretResponse:
         """Make a secret for IPMI; it is stored encrypted, because that protocol needs it in clear (RAKP)."""
-        about(self._store.state, request.name)
+        self._about_ipmi(self._store.state, request.name)
         if len(request.name.encode()) > IPMI_LONGEST_NAME:
             raise invalid("name", "length", f"is longer than the {IPMI_LONGEST_NAME} characters that IPMI can carry")
         if not rules.find(self._store.state, request.name).local:
@@ -174,7 +184,7 @@ class CredentialCalls(Core):
         sealed = self._key.seal(secret.encode(), f"ipmi:{request.name}")
 
         def decide(state: State) -> Change:
-            about(state, request.name)
+            self._about_ipmi(state, request.name)
             return credential_rules.set_ipmi(state, request.name, sealed)
 
         await self._change(decide)

@@ -255,8 +255,15 @@ def from_directory(state: State, name: str, role: str, now: float) -> Change:
 
 
 def _not_seen_for_longest(state: State) -> Account:
-    """Whose account makes room: one of the directory without a session, that logged in the longest time ago."""
-    idle = [each for each in state.accounts.values() if not each.local and not state.sessions.of(each.name)]
+    """Whose account makes room: one of the directory without a session, that logged in the longest time ago.
+
+    None that holds what its owner must not get rid of: that it is disabled here, a second factor, an identity.
+    """
+    idle = [
+        each
+        for each in state.accounts.values()
+        if not (each.local or not each.enabled or each.totp or each.identities or state.sessions.of(each.name))
+    ]
     if not idle:
         raise Exhausted(f"there are {MAX_ACCOUNTS} accounts already; remove one first")
     return min(idle, key=lambda account: account.password_set)

@@ -72,7 +72,9 @@ class Front:
         headers = dict(scope["headers"])
         peer = peer_of(scope)
         if self.options.proxies:
-            forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+            # each proxy may add a line of its own; together they are one list (RFC 9110, 5.3)
+            hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            forwarded = b",".join(hops).decode("latin-1")
             peer.source = forwarded_for(peer.source, forwarded, self.options.proxies)
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
