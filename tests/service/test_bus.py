@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -32,6 +33,7 @@ from ubmc.v1alpha1.host_pb import (
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.internal_pb import DriveHostRequest, DriveHostResponse
 from ubmc.v1alpha1.internal_rpc import PowerService
+from ubmc.v1alpha1.session_pb import CredentialKind, Principal
 from ubmc.v1alpha1.system_pb import AuditedCall
 
 
@@ -194,6 +196,22 @@ async def test_same_idempotency_key_is_done_once() -> None:
         other = ChangeHostPowerRequest(name="host.1", action=HostPowerAction.ON)
         with pytest.raises(Invalid, match="another request"):
             await door.forward(HostService.ChangeHostPower, other, made.call("olga", "Operator", key="k1"))
+
+
+async def test_a_key_of_a_user_opens_nothing_for_their_tokens() -> None:
+    """What was answered to a session may hold a secret that no token is given."""
+    change = ChangeHostPowerRequest(name="host.0", action=HostPowerAction.ON)
+    async with world() as (made, hosts, door):
+        for kind, session in (
+            (CredentialKind.SESSION, "a"), (CredentialKind.SESSION, "b"), (CredentialKind.TOKEN, "t1.x"),
+            (CredentialKind.TOKEN, "t1.y"), (CredentialKind.TOKEN, "t2.x"),
+        ):  # fmt: skip
+            call = made.call("olga", "Operator", key="k1")
+            principal = Principal.from_binary(call.signed[64:])
+            principal.kind, principal.session = kind, session
+            signed = made.signer.sign(principal)
+            await door.forward(HostService.ChangeHostPower, change, replace(call, signed=signed))
+        assert hosts.actions == ["olga"] * 3
 
 
 async def test_late_call_is_never_executed() -> None:

@@ -142,6 +142,22 @@ async def test_whom_to_trust(tmp_path: Path) -> None:
         await until(lambda: h.listening.seen and not h.listening.seen[-1].trusted_pem)
 
 
+async def test_nobody_is_shut_out_by_requiring_certificates_that_no_authority_signs(tmp_path: Path) -> None:
+    required = UpdateSecurityPolicyRequest(policy=SecurityPolicy(client_certificates=ClientCertificates.REQUIRED))
+    add = AddTrustedCertificateRequest(pem=Authority("the only one").pem.decode())
+    async with house(tmp_path) as h:
+        with pytest.raises(Refused, match="authority"):
+            await h.ask(SecurityService.UpdateSecurityPolicy, required)
+        added = (await h.ask(SecurityService.AddTrustedCertificate, add)).certificate
+        assert added is not None
+        await h.ask(SecurityService.UpdateSecurityPolicy, required)
+        with pytest.raises(Refused, match="authority"):
+            await h.ask(
+                SecurityService.DeleteTrustedCertificate,
+                DeleteTrustedCertificateRequest(fingerprint=added.fingerprint),
+            )
+
+
 async def test_policy_is_strict_by_default_and_a_change_reaches_the_doors_and_stays(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         policy = (await h.ask(SecurityService.GetSecurityPolicy, GetSecurityPolicyRequest())).policy

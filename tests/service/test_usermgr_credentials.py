@@ -520,6 +520,16 @@ async def test_ipmi_secret_is_random_shown_once_and_for_its_door_only() -> None:
             await made.ask(admin, UserService.ResetIpmiSecret, long)
 
 
+async def test_no_ipmi_secret_before_the_password_is_changed_or_the_second_factor_set_up() -> None:
+    own = ResetIpmiSecretRequest(name="admin")
+    async with house(policy=AccountPolicy(second_factor_roles=(ADMINISTRATOR,))) as made:
+        token = (await made.login("admin")).token
+        with pytest.raises(Denied, match="privileges"):
+            await made.ask(token, UserService.ResetIpmiSecret, own)
+        await set_up(made, token)
+        assert (await made.ask(token, UserService.ResetIpmiSecret, own)).secret
+
+
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 

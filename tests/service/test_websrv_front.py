@@ -170,6 +170,9 @@ async def test_an_address_is_that_of_the_connection_unless_the_owner_names_the_p
     async with world(proxied) as w:
         await w.client(**forwarded).post(f"{HOST}:changePower", json=change)
         assert w.hosts.changed[-1][2] == "203.0.113.4"
+        lines = [("x-forwarded-for", "203.0.113.5"), ("x-forwarded-for", "127.0.0.9")]  # one of each of two proxies
+        await w.client().post(f"{HOST}:changePower", json=change, headers=lines)
+        assert w.hosts.changed[-1][2] == "203.0.113.5"
         await w.client(**{"x-forwarded-for": "garbage"}).post(f"{HOST}:changePower", json=change)
         assert w.hosts.changed[-1][2] == "127.0.0.1"
 

@@ -8,7 +8,7 @@ import pytest
 
 from ubmc.kit.errors import Busy, Exhausted, Exists, Invalid, NotFound, Refused, Unauthenticated
 from ubmc.services.usermgr import rules
-from ubmc.services.usermgr.accounts import Account
+from ubmc.services.usermgr.accounts import LDAP, Account
 from ubmc.services.usermgr.roles import ADMINISTRATOR, OPERATOR, READ_ONLY, ROLES
 from ubmc.services.usermgr.sessions import Moment, Session, SessionOptions, open_session
 from ubmc.services.usermgr.store import Change, State
@@ -106,6 +106,20 @@ def test_names_are_unique_and_accounts_bounded() -> None:
     state.apply(rules.create(state, account("last")))
     with pytest.raises(Exhausted, match="remove one"):
         rules.create(state, account("more"))
+
+
+def test_the_directory_drives_out_nobody_who_is_disabled_or_has_a_second_factor() -> None:
+    full = {f"u{n}": account(f"u{n}") for n in range(rules.MAX_ACCOUNTS - 3)}
+    shut_out = replace(account("shut_out", enabled=False), source=LDAP, password_set=1.0)
+    factor = replace(account("factor"), source=LDAP, totp=b"sealed", password_set=2.0)
+    plain = replace(account("plain"), source=LDAP, password_set=3.0)
+    state = state_of(*full.values(), shut_out, factor, plain)
+    change = rules.from_directory(state, "new", READ_ONLY, 9.0)
+    assert change.removed == plain
+    state.apply(change)
+    state.accounts["new"] = replace(state.accounts["new"], enabled=False)
+    with pytest.raises(Exhausted):
+        rules.from_directory(state, "newer", READ_ONLY, 9.0)
 
 
 @pytest.mark.parametrize(

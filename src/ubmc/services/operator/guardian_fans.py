@@ -32,6 +32,8 @@ REPEAT_SECONDS = 5.0  # somebody or something may have set them again
 RETRY_SECONDS = 0.2
 MAX_STUCK = 3  # so many children may hang in the kernel before fans that hang are left alone
 PIPE_BYTES = 65536
+IN_ORDER = frozenset({"has left", "ends"})
+"""Why fans are taken over when nothing is wrong."""
 
 
 @dataclass(slots=True)
@@ -136,7 +138,8 @@ class FanKeeper:
             self._holder.send(guard.TAKEN)
         self._work(now)  # first the fans, then the words
         if self._recipes:
-            log.warning("who drives the fans %s: they go to fail-safe", why, extra={"fans": list(self._recipes)})
+            level = logging.INFO if why in IN_ORDER else logging.WARNING
+            log.log(level, "who drives the fans %s: they go to fail-safe", why, extra={"fans": list(self._recipes)})
             self._say("cooling", why, list(self._recipes))
 
     # --- time ---------------------------------------------------------------------------------------------------

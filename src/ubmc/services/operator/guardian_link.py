@@ -16,6 +16,7 @@ from ubmc.kit.channel import Channel
 from ubmc.kit.supervise import Backoff
 from ubmc.services.operator import fork
 from ubmc.services.operator.guardian import run_guardian
+from ubmc.services.operator.guardian_fans import IN_ORDER
 from ubmc.services.operator.loop import Loop
 from ubmc.services.operator.plan import SafeFans
 
@@ -87,7 +88,13 @@ class GuardianLink:
             for descriptor in message.descriptors:
                 os.close(descriptor)
             if message.kind == "released":
-                log.warning("the guardian released lines", extra={"fields": message.fields})
+                fields = message.fields
+                level = logging.INFO if fields.get("what") in IN_ORDER else logging.WARNING
+                log.log(
+                    level,
+                    "the guardian has taken over",
+                    extra={"owner": fields.get("owner"), "what": fields.get("what"), "lines": fields.get("lines")},
+                )
 
     def _gone(self, process: _Process) -> None:
         self._reap(process)

@@ -10,6 +10,7 @@ from typing import Any
 from protobuf import Message
 
 from ubmc.kit.database import Database
+from ubmc.kit.errors import Refused
 from ubmc.kit.secrets import DeviceKey
 from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.securitymgr import ordering, renewal, selftest, selftest_facts
@@ -27,6 +28,7 @@ from ubmc.v1alpha1.security_pb import (
     AddTrustedCertificateResponse,
     CertificateChange,
     CertificateExpiry,
+    ClientCertificates,
     CreateSigningRequestRequest,
     CreateSigningRequestResponse,
     DeleteTrustedCertificateRequest,
@@ -198,6 +200,13 @@ class SecurityManager(Service):
     async def delete_trusted(self, request: DeleteTrustedCertificateRequest) -> DeleteTrustedCertificateResponse:
         """Trust an authority no more."""
         async with self._changing:
+            kept = self._store.kept
+            if kept.policy.client_certificates is ClientCertificates.REQUIRED and [*kept.trusted] == [
+                request.fingerprint
+            ]:
+                raise Refused(
+                    "nobody could connect any more: trust another authority, or require no client certificates"
+                )
             certificate = await self._custody.distrust(request.fingerprint)
         self._tell(SecurityPolicyChange(what=f"the authority {certificate.subject} is trusted no more"))
         return DeleteTrustedCertificateResponse()
@@ -242,6 +251,8 @@ class SecurityManager(Service):
             before = self._store.kept.policy
             policy = merged(before, request.policy, request.update_mask, POLICY_FIELDS)
             policy.requests_per_second = policy.requests_per_second or DEFAULT_REQUESTS_PER_SECOND
+            if policy.client_certificates is ClientCertificates.REQUIRED and not self._store.kept.trusted:
+                raise Refused("nobody could connect any more: trust an authority for client certificates first")
             await self._store.put({POLICY: policy.to_binary()})
         changed = [name for name in POLICY_FIELDS if getattr(before, name) != getattr(policy, name)]
         if changed:
