@@ -271,6 +271,25 @@ def test_a_guardian_that_died_is_told_the_fans_again(nest: Nest) -> None:
     nest.until(nest.safe(), LIMIT_SECONDS)
 
 
+def test_a_driver_that_slept_while_a_new_guardian_took_the_fans_asks_for_them(tmp_path: Path) -> None:
+    nest = Nest(Tree(tmp_path), statically=True)
+    nest.link.start()
+    try:
+        pid, _ = nest.driver()
+        before = nest.guardian
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(before, signal.SIGKILL)
+        nest.until(lambda: nest.link._process is not None and nest.guardian != before)
+        nest.until(nest.safe(), LIMIT_SECONDS + 0.5)
+        os.kill(pid, signal.SIGCONT)
+        nest.heard("taken")
+        nest.until(nest.safe(LOW))
+        os.kill(pid, signal.SIGKILL)
+        assert nest.until(nest.safe(), LIMIT_SECONDS) < 1.5, "its end is seen at once"
+    finally:
+        nest.close()
+
+
 def test_what_somebody_else_sets_meanwhile_is_set_back(nest: Nest, monkeypatch: pytest.MonkeyPatch) -> None:
     pid, _ = nest.driver()
     os.kill(pid, signal.SIGKILL)

@@ -207,3 +207,23 @@ async def test_a_host_that_is_powered_on_at_the_machine_is_cut_while_hot_and_fre
         await w.until(w.on)
         await w.until(lambda: not w.told[-1].tripped and w.told[-1].level is PowerLevel.ON)
         assert w.on()
+
+
+@pytest.mark.parametrize("content", [b'{"tripped": {"host.0": "too hot"}}', b"{"])
+async def test_a_host_that_is_on_when_we_begin_is_not_cut_for_what_the_file_says(
+    tmp_path: Path, machine: InProcessMachine, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setattr(trips, "SETTLE_SECONDS", 0.2)
+    async with world(tmp_path, machine) as w:
+        await w.power_on()
+        readings = w.readings
+    assert readings.power("host.0") is None, "nobody sees it any more"
+    (tmp_path / "trip.json").write_bytes(content)
+    async with world(tmp_path, machine) as w:
+        if content == b"{":
+            w.trip.put_hot("host.0", hot=True)  # a sensor that cannot be read says so too
+        await w.until(lambda: not w.told[-1].tripped and w.told[-1].level is PowerLevel.ON)
+        await asyncio.sleep(1.5)
+        assert w.on()
+        w.trip.pull("host.0", "too hot now")
+        await w.until(lambda: not w.on())

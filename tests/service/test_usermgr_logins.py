@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from ubmc.v1alpha1.session_pb import (
     GetCurrentSessionRequest,
     ListSessionsRequest,
     LoginAttempt,
+    LoginRequest,
     LoginResponse,
     LogoutRequest,
     SessionEnd,
@@ -77,6 +79,16 @@ async def test_all_failed_logins_are_alike_and_a_typed_name_is_not_told() -> Non
         refused = [news.user for news in made.keeper.of(LoginAttempt) if news.outcome == "refused"]
         assert list(dict.fromkeys(refused)) == ["admin", "olga", ""]  # news may come twice
         assert not any(b"my secret" in news.to_binary() for news in made.keeper.news)
+
+
+async def test_a_known_idempotency_key_neither_logs_in_nor_tries_passwords_for_nothing() -> None:
+    async with house() as made:
+        call = replace(made.public(), key="k1")
+        request = LoginRequest(user="admin", password=FIRST)
+        first = await made.door.forward(SessionService.Login, request, call)
+        assert (await made.door.forward(SessionService.Login, request, call)).token != first.token
+        with pytest.raises(Unauthenticated, match=WRONG):
+            await made.door.forward(SessionService.Login, LoginRequest(user="admin", password="a guess"), call)
 
 
 async def test_unknown_user_costs_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:

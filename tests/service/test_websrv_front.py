@@ -318,6 +318,8 @@ async def test_http_3_is_offered_when_wanted_and_is_the_same_api() -> None:
             assert {each.status for each in answers} == {200}
             too_much = await client.post(url + LOGIN, headers=headers, content=b"x" * 10_000)
             assert too_much.status == 413
+        trust = AddTrustedCertificateRequest(pem=Authority("of the clients").pem.decode())
+        await w.door.forward(SecurityService.AddTrustedCertificate, trust, w.made.call())
         await _policy(w, client_certificates=ClientCertificates.REQUIRED)
         async with asyncio.timeout(10):
             while w.server._quic:

@@ -89,7 +89,9 @@ class FanKeeper:
         if self._holder is None and not self._in_charge:
             self._holder = channel  # we were restarted
         if channel is not self._holder:
-            return  # an earlier one that still lives somehow
+            if self._holder is None and channel is not self._asking:
+                channel.send(guard.TAKEN)  # it believes that it drives them, and has to ask for them
+            return  # or an earlier one that still lives somehow
         if message.kind == guard.FAN:
             self._learn(message)
         elif message.kind == guard.LEAVE:

@@ -48,15 +48,22 @@ def set_point(plan: PidPlan | MarginPlan, profile: Profile, limits: Mapping[str,
         pairs = ((limit.critical, limit.warning) for limit in _limits(plan, limits))
         highest = [warning - critical - NEAREST for critical, warning in pairs if critical is not None and warning]
         return min([-plan.margin + profile.offset, -NEAREST, *highest])
-    warnings = [limit.warning - NEAREST for limit in _limits(plan, limits) if limit.warning is not None]
-    return min([plan.set_point + profile.offset, *warnings])
+    return min([plan.set_point + profile.offset, *_highest(plan, limits)])
 
 
 def shift(plan: StepwisePlan, profile: Profile, limits: Mapping[str, SensorLimits]) -> float:
     """By how many degrees the steps of a table move; never so that the last one is near to a warning limit."""
     last = plan.steps[-1][0]
-    rooms = [max(limit.warning - NEAREST - last, 0.0) for limit in _limits(plan, limits) if limit.warning is not None]
+    rooms = [max(highest - last, 0.0) for highest in _highest(plan, limits)]
     return min([profile.offset, *rooms])
+
+
+def _highest(plan: ControllerPlan, limits: Mapping[str, SensorLimits]) -> Iterable[float]:
+    """As near as it may come to the lowest upper limit of each of its sensors."""
+    for each in _limits(plan, limits):
+        given = [limit for limit in (each.warning, each.critical, each.fatal) if limit is not None]
+        if given:
+            yield min(given) - NEAREST
 
 
 def _limits(plan: ControllerPlan, limits: Mapping[str, SensorLimits]) -> Iterable[SensorLimits]:

@@ -122,10 +122,12 @@ class ThermalManager(Service):
             log.error("what the fans belong to does not come up", extra={"error": f"{type(error).__name__}: {error}"})
         fans = self._open_fans()
         self._writer = FanWriter(fans)
+        safe = self._control.fail_safe()  # a zone may ask for more than the fan does
         for name, fan in fans.items():
             recipe = fan.recipe()
+            percent = max(recipe.failsafe_percent, safe.get(name, 0.0))
             self._shared.guard.keep(
-                name, {"kind": recipe.kind, "place": dict(recipe.place), "failsafe_percent": recipe.failsafe_percent}
+                name, {"kind": recipe.kind, "place": dict(recipe.place), "failsafe_percent": percent}
             )
         await self._take_over()
 

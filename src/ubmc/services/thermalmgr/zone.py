@@ -113,7 +113,8 @@ class Zone:
         self._uses = self._senses.uses(now, table)
         asked, crashes = self._ask(now, seen)
         heat = self._heat.see(now, seen)
-        failing = [f"{name} {each.why}" for name, each in seen.items() if self._fails(name, each)]
+        needed = self._needed(seen)
+        failing = [f"{name} {each.why}" for name, each in seen.items() if self._fails(name, each) or name in needed]
         faults = [f"{fan} {what}" for fan, what in (fan_faults or {}).items() if fan in self._fans]
         missing = [*failing, *crashes, *disturbances, *faults]
         duty, reason = self._wanted(now, asked)
@@ -138,6 +139,11 @@ class Zone:
 
     def _fails(self, name: str, seen: Seen) -> bool:
         return seen.use is Use.FAILED and name not in self.plan.missing_is_acceptable
+
+    def _needed(self, seen: Mapping[str, Seen]) -> set[str]:
+        """What fails of controllers that have no good sensor left: without one they know nothing, whoever may miss."""
+        blind = [each for each, _ in self._controllers if all(seen[name].use is not Use.GOOD for name in each.sensors)]
+        return {name for each in blind for name in each.sensors if seen[name].use is Use.FAILED}
 
     def _ask(self, now: float, seen: Mapping[str, Seen]) -> tuple[tuple[Asked, ...], list[str]]:
         """What the controllers ask for, and which of them broke."""
