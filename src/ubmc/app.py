@@ -16,6 +16,7 @@ import importlib.metadata
 import ipaddress
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,8 +36,8 @@ from ubmc.hw.fans import recipes
 from ubmc.hw.gpio.port import Release
 from ubmc.hw.power.port import Power
 from ubmc.hw.sensors.port import SensorBus
+from ubmc.kit import outgoing, walls
 from ubmc.kit import schema as schemas
-from ubmc.kit import walls
 from ubmc.kit.channel import Channel
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Busy, Invalid, UbmcError
@@ -335,6 +336,17 @@ def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, pla
         place.channel.send("say", what="first-password", user=user, password=password)
 
     device_key = given_key or DeviceKey.load(layout.managers / FILE_NAME)
+    security = SecurityManager(
+        precious,
+        device_key,
+        dns_hook=owner.security.acme_dns_hook,
+        shown=partial(_show_certificate, layout.tls),
+        around=_surroundings(program, layout),
+    )
+
+    def check_peer(connected: socket.socket) -> None:
+        outgoing.check_peer(connected, allow_local=security.outgoing_to_local)
+
     services: list[Service] = [
         EventLog(expendable, place.schema),
         UserManager(
@@ -351,15 +363,10 @@ def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, pla
                 second_factor_roles=owner.accounts.second_factor_roles,
             ),
             state=layout.managers,
+            check_peer=check_peer,
             issuer=f"u-bmc {program.board.spec.board.name}",
         ),
-        SecurityManager(
-            precious,
-            device_key,
-            dns_hook=owner.security.acme_dns_hook,
-            shown=partial(_show_certificate, layout.tls),
-            around=_surroundings(program, layout),
-        ),
+        security,
         _state_manager(program, precious),
     ]
     spec, folder = program.board.spec, machine_folder(program.state)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.harness.program import Program
+from tests.harness.program import Program, until
 
 from ubmc.kit.schema import Method, load
 
@@ -68,6 +68,15 @@ def _token(program: Program, role: str) -> str:
     return str(answer.json()["token"])
 
 
+def _token_of(program: Program, role: str) -> str:
+    """The token of an account that is there, or made now."""
+    known = program.request("GET", f"/api/v1alpha1/users/a-{role.lower()}").status_code == 200
+    if not known:
+        return _token(program, role)
+    body = {"user": f"a-{role.lower()}", "password": PASSWORD}
+    return str(program.request("POST", "/api/v1alpha1/sessions:login", body).json()["token"])
+
+
 def _call(client: httpx.Client, method: Method, **headers: str) -> int:
     """The status of a call with an empty message; a stream's first words are enough."""
     kind = "application/connect+json" if method.streams else "application/json"
@@ -95,6 +104,21 @@ def test_every_rpc_times_every_role_is_what_the_schema_says(program: Program) ->
                 if allowed == (status in (401, 403)):
                     wrong.append(f"{role} {method.name}: {status}")
     assert not wrong
+
+
+def test_what_the_door_refuses_is_in_the_audit_trail_too(program: Program) -> None:
+    def recorded() -> bool:
+        found = program.request(
+            "GET", "/api/v1alpha1/audit-records?user=a-readonly&newestFirst=true&pageSize=1000"
+        ).json()
+        return any(
+            (each["action"], each["outcome"]) == ("UserService.DeleteUser", "permission_denied")
+            for each in found["records"]
+        )
+
+    with _client(program, _token_of(program, "ReadOnly")) as client:
+        assert client.delete("/api/v1alpha1/users/admin").status_code == 403
+    until(recorded, 10, "the refusal is in the audit trail")
 
 
 def test_internal_rpcs_do_not_exist_outside(program: Program) -> None:

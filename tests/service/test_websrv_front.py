@@ -266,7 +266,8 @@ async def test_a_client_certificate_logs_in_only_exactly(tmp_path: Path) -> None
         old = authority.issue("olga", names=["olga@example.org"], usage=CLIENT, days=(-9, -1))
         for each in (server, anything, without, other, foreign, old):
             assert await _by_certificate(w, tmp_path, each.pem, each.key_pem) in (0, 401)
-        assert (await w.client().get(HOST)).status_code == 200  # others log in otherwise
+        staying = w.client()
+        assert (await staying.get(HOST)).status_code == 200  # others log in otherwise
         await _policy(w, client_certificates=ClientCertificates.REQUIRED)
         async with asyncio.timeout(10):
             while True:
@@ -275,6 +276,8 @@ async def test_a_client_certificate_logs_in_only_exactly(tmp_path: Path) -> None
                 except httpx.HTTPError:
                     break
         assert await _by_certificate(w, tmp_path, good.pem, good.key_pem) == 200
+        with pytest.raises(httpx.HTTPError):
+            await staying.get(HOST)  # who came before has to come again, by the new rules
 
 
 async def _by_certificate(w: World, folder: Path, pem: bytes, key: bytes) -> int:

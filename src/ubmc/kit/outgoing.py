@@ -16,8 +16,11 @@ from ubmc.kit.errors import Invalid, Refused, Unavailable
 
 _PORTS = {"https": 443, "http": 80, "ldaps": 636, "ldap": 389}
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-# Metadata of clouds that is not link-local: Alibaba's, and AWS's over IPv6.
-_METADATA = frozenset({ipaddress.ip_address("100.100.100.200"), ipaddress.ip_address("fd00:ec2::254")})
+# Metadata of clouds that is not link-local: Alibaba's, Oracle's, Azure's, and AWS's over IPv6.
+_METADATA = frozenset(
+    ipaddress.ip_address(each) for each in ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254")
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def check_address(address: str, *, allow_local: bool = False) -> None:
@@ -35,8 +38,7 @@ def check_address(address: str, *, allow_local: bool = False) -> None:
         parsed: Address = ipaddress.ip_address(address.partition("%")[0])
     except ValueError as error:
         raise Invalid(f"{address} is no address") from error
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    parsed = mapped or parsed
+    parsed = _inner(parsed)
     if parsed.is_multicast or parsed.is_unspecified or (parsed.is_reserved and not parsed.is_loopback):
         raise Refused(f"{address} is no address of a single host")
     if not allow_local and (parsed.is_loopback or parsed.is_link_local or parsed in _METADATA):
@@ -44,6 +46,21 @@ def check_address(address: str, *, allow_local: bool = False) -> None:
             f"{address} is loopback, link-local or a metadata service, which the BMC does not talk to for others; "
             "an administrator can allow it: set outgoingToLocal in the security policy"
         )
+
+
+def _inner(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one carries (mapped, 6to4, Teredo, NAT64), where packets may end; else itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
 
 
 def check_url(url: str, schemes: Collection[str], *, allow_local: bool = False) -> str:

@@ -114,6 +114,11 @@ class SecurityManager(Service):
         self._changing = asyncio.Lock()
         self._told: tuple[str, int] | None = None
 
+    @property
+    def outgoing_to_local(self) -> bool:
+        """Policy: whether requests that users can name may go to loopback and link-local addresses."""
+        return self._store.kept.policy.outgoing_to_local
+
     async def setup(self) -> None:
         """Read everything; a device without a certificate makes one."""
         await self._store.load()

@@ -17,6 +17,7 @@ from ubmc.kit.readings import Quality, Reading
 from ubmc.services.thermalmgr.plan import SensorLimits
 
 NO_LIMITS = SensorLimits()
+WAKE_SECONDS = 1.5  # a host that was off a moment ago is cold, and its sensors have not been read since
 _WHY = MappingProxyType(
     {
         Quality.STALE: "is stale",
@@ -63,9 +64,13 @@ class Senses:
         self._limits = {name: limits.get(name, NO_LIMITS) for name in names}
         self._stale_seconds = stale_seconds
         self._same: dict[str, tuple[float, float]] = {}  # the last value, and since when it is the same
+        self._off: dict[str, float] = {}  # when each host was last seen off
 
     def look(self, now: float, table: Table) -> dict[str, Seen]:
         """Every sensor as it is now."""
+        for host in {limits.host for limits in self._limits.values() if limits.host}:
+            if table.power(host) is False:
+                self._off[host] = now
         return {name: self._judge(name, limits, now, table) for name, limits in self._limits.items()}
 
     def uses(self, now: float, table: Table) -> dict[str, Use]:
@@ -90,7 +95,7 @@ class Senses:
         if reading is None:
             return Seen(Use.FAILED, why="has not been read yet")
         quality = reading.quality
-        if quality is Quality.UNAVAILABLE and limits.host and table.power(limits.host) is False:
+        if quality is Quality.UNAVAILABLE and self._is_off(limits.host, now, table):
             return Seen(Use.OFF)
         if quality is Quality.GOOD and not math.isfinite(reading.value):
             quality = Quality.IMPLAUSIBLE
@@ -99,3 +104,9 @@ class Senses:
         if reading.age_seconds(now) > (limits.stale_seconds or self._stale_seconds):
             return Seen(Use.FAILED, why=f"was last read {reading.age_seconds(now):.1f} s ago")
         return Seen(Use.GOOD, reading.value, reading.at)
+
+    def _is_off(self, host: str, now: float, table: Table) -> bool:
+        """Whether a host is known to be off, or was until a moment ago."""
+        if not host:
+            return False
+        return table.power(host) is False or now - self._off.get(host, -math.inf) < WAKE_SECONDS

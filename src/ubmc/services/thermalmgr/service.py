@@ -38,6 +38,8 @@ from ubmc.v1alpha1.thermal_rpc import ThermalService
 
 log = logging.getLogger("ubmc.thermalmgr")
 
+TOLD_REASONS = 3
+
 MANUAL_SECONDS = 600.0
 PREPARE_SECONDS = 5.0
 LAST_WRITE_SECONDS = 1.0
@@ -225,7 +227,7 @@ class ThermalManager(Service):
             if before is None or was is not output.state:
                 self._since[name] = Timestamp.now()
             if was is not output.state:
-                reason = "; ".join(output.reasons) or "everything is in order"
+                reason = _short(output.reasons)
                 log.info("zone %s went from %s to %s: %s", name, was.value, output.state.value, reason)
                 change = t.ThermalZoneStateChange(
                     name=name, previous=messages.STATES[was], current=messages.STATES[output.state], reason=reason
@@ -374,3 +376,11 @@ def _profile(request: t.SetThermalProfileRequest) -> Profile:
         return settings.custom(request.custom.set_point_offset_celsius, request.custom.minimum_percent)
     except ValueError as error:
         raise Invalid("custom: the offset is -30 to 30 degrees, the minimum 0 to 100 percent") from error
+
+
+def _short(reasons: Sequence[str]) -> str:
+    """Reasons in a line that people read; the zone itself has them all."""
+    if not reasons:
+        return "everything is in order"
+    rest = len(reasons) - TOLD_REASONS
+    return "; ".join(reasons[:TOLD_REASONS]) + (f"; and {rest} more" if rest > 0 else "")

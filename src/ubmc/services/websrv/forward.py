@@ -16,6 +16,7 @@ from typing import Any
 import protovalidate
 from protobuf import Message
 
+from ubmc.kit import call as calls
 from ubmc.kit import tracing
 from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call, check_key
@@ -26,6 +27,7 @@ from ubmc.rpc import ServerStream, Unary
 from ubmc.services.websrv.identities import Identities, Identity
 from ubmc.services.websrv.peer import Peer, credential
 from ubmc.services.websrv.rates import Rates
+from ubmc.v1alpha1.system_pb import AuditedCall
 
 CALL_SECONDS = 10.0
 LONGEST_SECONDS = 60.0
@@ -95,11 +97,29 @@ class Forwarder:
         identity = await self.identities.identify(shown, peer.source)
         peer.is_known(identity.principal.user)
         self._rates.take(f"user {peer.user}")
+        admitted = Admitted(method, identity, trace, key, peer.source)
         if method.internal or method.privilege not in identity.principal.privileges:
+            self._audit_denial(admitted)
             raise Denied(_what_is_missing(method, identity))
         if (reason := self._absent.get(method.name.partition(".")[0])) is not None:
             raise NotFound(reason)
-        return Admitted(method, identity, trace, key, peer.source)
+        return admitted
+
+    def _audit_denial(self, refused: Admitted) -> None:
+        """Tell of an attempt that no service ever sees, if the call is one that is audited."""
+        if not refused.method.audited or refused.identity is None:
+            return
+        token = calls.current.set(refused.call(CALL_SECONDS))
+        try:
+            news = AuditedCall(
+                method=refused.method.name,
+                user=refused.identity.principal.user,
+                source=refused.source,
+                outcome=Denied.name,
+            )
+            self._bus.tell("bmc.0", news)
+        finally:
+            calls.current.reset(token)
 
     async def call(self, admitted: Admitted, request: Message[Any], seconds: float = CALL_SECONDS) -> Message[Any]:
         """Forward a unary call. Raises whatever the service answers."""

@@ -28,6 +28,7 @@ from ubmc.v1alpha1.security_pb import ClientCertificates, SecurityPolicy, WatchD
 from ubmc.v1alpha1.security_rpc import SecurityService
 from ubmc.v1alpha1.session_pb import SessionEnd
 from ubmc.v1alpha1.session_rpc import SessionService
+from ubmc.v1alpha1.system_pb import AuditedCall
 
 if TYPE_CHECKING:
     from ubmc.services.websrv.http.http3 import Http3Listener
@@ -71,6 +72,8 @@ class WebServer(Service):
         SessionService.ExchangeCertificate,
         SecurityService.WatchDoor,
     )
+
+    tells = (AuditedCall,)
 
     def __init__(self, schema: Schema, options: DoorOptions, listening: Callable[[str, str], None]) -> None:
         """Make the door.
@@ -170,8 +173,11 @@ class WebServer(Service):
         except (ssl.SSLError, OSError, ValueError) as error:
             log.error("the new certificate or policy cannot be used; the old one stays", extra={"error": str(error)})
             return
+        stricter = _is_stricter(before, told)
         for listener in self._listeners:
             listener.use(context)
+            if stricter:
+                listener.renew()
         await self._offer_http3()
         log.info("the door shows what it was told", extra={"certificates": len(told.trusted_pem) + 1})
 
@@ -237,6 +243,14 @@ class WebServer(Service):
         """Forget a session at once."""
         if self._forwarder is not None:
             self._forwarder.end_session(end.id)
+
+
+def _is_stricter(before: WatchDoorResponse, now: WatchDoorResponse) -> bool:
+    """Whether connections that were let in before might not be let in now."""
+    old, new = before.policy or SecurityPolicy(), now.policy or SecurityPolicy()
+    distrusted = not set(before.trusted_pem) <= set(now.trusted_pem)
+    asked = new.client_certificates is not old.client_certificates
+    return distrusted or asked or (old.tls_1_2 and not new.tls_1_2)
 
 
 def _first_pem(chain: str) -> str:

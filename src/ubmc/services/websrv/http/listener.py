@@ -62,6 +62,11 @@ class Listener:
         """Shake hands by this context from now on; open connections are not disturbed."""
         self._context = context
 
+    def renew(self) -> None:
+        """Have every open connection end when what runs on it is done: it was let in by rules that hold no more."""
+        for gate in tuple(self._shared.gates) if self._shared is not None else ():
+            gate.shutdown()
+
     async def stop(self, grace_seconds: float) -> None:
         """Take no new connections, let running requests finish for `grace_seconds`, then end what is left.
 
