@@ -188,8 +188,15 @@ def _safe_fans(program: Program) -> SafeFans | None:
     spec = program.board.spec
     if not spec.fans:
         return None
-    fans = build_fans(spec, machine_folder(program.state))
-    return SafeFans(recipes.apply, tuple(fan.recipe() for fan in fans))
+    thermal = plans.thermal_plan(spec)
+    asked: dict[str, float] = {}
+    for zone in thermal.zones if thermal is not None else ():
+        asked |= {name: max(asked.get(name, 0.0), zone.fail_safe_percent) for name in zone.fans}
+    known = [fan.recipe() for fan in build_fans(spec, machine_folder(program.state))]
+    return SafeFans(
+        recipes.apply,
+        tuple(replace(each, failsafe_percent=max(each.failsafe_percent, asked.get(each.name, 0.0))) for each in known),
+    )
 
 
 def absent(board: Board) -> dict[str, str]:

@@ -29,6 +29,9 @@ from ubmc.services.thermalmgr.plan import (
 )
 from ubmc.v1alpha1.sensor_pb import SensorKind, SensorLevel
 
+COOLING_SECONDS = 0.5
+"""Sensors that cooling looks at are read so often at least, whatever the board file says: a loss shows within 1 s."""
+
 STALE_INTERVALS = 1.6
 """Cooling takes a reading that is older than so many of its intervals for none; at 500 ms that is within a second."""
 
@@ -37,7 +40,23 @@ def sensor_plans(spec: BoardSpec) -> tuple[SensorPlan, ...]:
     """What sensormon is told, in the order of the board file."""
     known = quantities_of(spec.sensors)
     plugged = _plugged(spec)
-    return tuple(_sensor(spec, sensor, known[sensor.name], plugged) for sensor in spec.sensors)
+    cooling = _cooled_by(spec)
+    made = (_sensor(spec, sensor, known[sensor.name], plugged) for sensor in spec.sensors)
+    return tuple(
+        replace(plan, interval_seconds=min(plan.interval_seconds, COOLING_SECONDS)) if plan.name in cooling else plan
+        for plan in made
+    )
+
+
+def _cooled_by(spec: BoardSpec) -> frozenset[str]:
+    """The sensors that cooling looks at, and those that they are made of."""
+    found = {name for zone in spec.zones for each in zone.controllers for name in each.sensors}
+    found |= {name for zone in spec.zones for name in zone.watched}
+    found |= {name for fan in spec.fans for name in (*fan.tachometers, fan.presence or "")}
+    for sensor in spec.sensors:
+        if isinstance(sensor, VirtualSensorSpec) and sensor.name in found:
+            found |= set(sensor.of)
+    return frozenset(found)
 
 
 def _plugged(spec: BoardSpec) -> dict[str, tuple[str, str]]:
@@ -106,7 +125,7 @@ def _limits(sensor: SensorSpec) -> SensorLimits:
         critical=sensor.upper.critical,
         fatal=sensor.upper.fatal,
         host=sensor.powered_by or "",
-        stale_seconds=STALE_INTERVALS * sensor.interval,
+        stale_seconds=STALE_INTERVALS * min(sensor.interval, COOLING_SECONDS),
     )
     return limits if sensor.hysteresis is None else replace(limits, hysteresis=sensor.hysteresis)
 

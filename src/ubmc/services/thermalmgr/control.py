@@ -77,7 +77,7 @@ class Control:
     def step(self, now: float, table: Table) -> Step:
         """One step: what everything is given, from what is known now."""
         self._disturbed = {why: until for why, until in self._disturbed.items() if now < until}
-        fans = {name: watch.see(now, table) for name, watch in self.watches.items()}
+        fans = {name: self._see(name, watch, now, table) for name, watch in self.watches.items()}
         zones = {name: self._cycle(zone, now, table, fans) for name, zone in self.zones.items()}
         duties = {}
         for name, watch in self.watches.items():
@@ -86,6 +86,16 @@ class Control:
             if fans[name].state is not FanState.OK:
                 duties[name] = FULL  # it may come loose; and what cannot be read back may have been taken
         return Step(duties, zones, fans, self._trips(now, table, zones), self._hot(zones))
+
+    def _see(self, name: str, watch: FanWatch, now: float, table: Table) -> FanSeen:
+        """How a fan is; one about which nothing can be said counts as one that takes no duty."""
+        try:
+            return watch.see(now, table)
+        except Exception:
+            if name not in self._broken:
+                self._broken.add(name)
+                log.exception("a fan's watch failed by a bug", extra={"fan": name})
+            return FanSeen(FanState.UNWRITABLE, (), {})
 
     def wrote(self, now: float, duties: Mapping[str, float], failed: Collection[str]) -> None:
         """What became of the duties of the last step."""

@@ -130,8 +130,8 @@ class Zone:
         return ZoneOutput(state, reasons, duty, reason, duties, asked, heat.trip, heat.hot, row)
 
     def fall_back(self, now: float, reason: str) -> ZoneOutput:
-        """What is given when a cycle itself is broken: fail-safe, and nothing is known to be cool."""
-        duty = self.plan.fail_safe_percent
+        """What is given when a cycle itself is broken: everything, since nothing is known to be cool."""
+        duty = FULL
         duties = {name: self._duty_of(fan, duty, fail_safe=True) for name, fan in self._fans.items()}
         row: tuple[float | str, ...] = (round(now, 3), State.FAIL_SAFE.value, duty)
         row += ("",) * (len(self.columns) - len(row))
