@@ -13,10 +13,12 @@ import pytest
 from cryptography import x509
 from tests.harness.acme import free_port
 from tests.harness.authority import CLIENT, SERVER, Authority
+from tests.service.test_websrv_streams import Events
 from tests.service.websrv_house import OPTIONS, World, connect, structured, world
 
 from ubmc.services.websrv.peer import CSRF_COOKIE, SESSION_COOKIE
 from ubmc.services.websrv.service import DoorOptions
+from ubmc.v1alpha1.host_pb import Host, WatchHostsResponse
 from ubmc.v1alpha1.security_pb import (
     AddTrustedCertificateRequest,
     ClientCertificates,
@@ -278,6 +280,36 @@ async def test_a_client_certificate_logs_in_only_exactly(tmp_path: Path) -> None
         assert await _by_certificate(w, tmp_path, good.pem, good.key_pem) == 200
         with pytest.raises(httpx.HTTPError):
             await staying.get(HOST)  # who came before has to come again, by the new rules
+
+
+async def test_a_stream_by_certificate_goes_on_while_the_certificate_is_good(tmp_path: Path) -> None:
+    authority = Authority("ours")
+    async with world() as w:
+        add = AddTrustedCertificateRequest(pem=authority.pem.decode())
+        await w.door.forward(SecurityService.AddTrustedCertificate, add, w.made.call())
+        await _policy(w, client_certificates=ClientCertificates.OPTIONAL)
+        good = authority.issue("olga", names=["olga@example.org"], usage=CLIENT)
+        async with asyncio.timeout(10):
+            while await _by_certificate(w, tmp_path, good.pem, good.key_pem) != 200:
+                await asyncio.sleep(0.02)
+        context = _trusting(w)
+        context.load_cert_chain(tmp_path / "client.pem")
+        async with (
+            httpx.AsyncClient(base_url=w.url, verify=context, timeout=10) as client,
+            client.stream("GET", "/api/v1alpha1/hosts:watch") as answer,
+        ):
+            events = Events(answer)
+            await events.next()
+            forwarder = w.server._forwarder
+            assert forwarder is not None
+            for _ in range(3):  # each time it is another visit
+                await asyncio.sleep(0.25)
+                await forwarder.recheck_streams()
+            await w.hosts.news.put(WatchHostsResponse(host=Host(name="host.0"), cursor="e:2"))
+            await events.next()
+            w.users.refused = True
+            await forwarder.recheck_streams()
+            await w.until(lambda: not w.hosts.open)
 
 
 async def _by_certificate(w: World, folder: Path, pem: bytes, key: bytes) -> int:

@@ -149,6 +149,7 @@ class Users(Service):
         self.asked: list[tuple[str, str]] = []
         self.logins: list[str] = []
         self.certificates: list[list[str]] = []
+        self.refused = False
         self.ended: set[str] = set()
         self.keep_seconds = 30.0
 
@@ -166,13 +167,17 @@ class Users(Service):
     @rpc(SessionService.ExchangeCertificate)
     async def exchange_certificate(self, request: ExchangeCertificateRequest) -> ExchangeCertificateResponse:
         self.certificates.append(list(request.identities))
-        if "email:olga@example.org" not in request.identities:
+        if self.refused or "email:olga@example.org" not in request.identities:
             raise Unauthenticated("nobody")
         now = time.monotonic()
         principal = Principal(
-            user="olga", role="Operator", privileges=PRIVILEGES["Operator"], session="certificate", expires=now + 60
+            user="olga",
+            role="Operator",
+            privileges=PRIVILEGES["Operator"],
+            session=f"visit-{len(self.certificates)}",
+            expires=now + 60,
         )
-        return ExchangeCertificateResponse(principal=self.signer.sign(principal), keep_seconds=0)
+        return ExchangeCertificateResponse(principal=self.signer.sign(principal), keep_seconds=0.2)
 
     @rpc(SessionService.Login)
     async def login(self, request: LoginRequest) -> LoginResponse:

@@ -27,6 +27,7 @@ from ubmc.v1alpha1.session_pb import (
 from ubmc.v1alpha1.session_rpc import SessionService
 
 KEPT = 256
+REMEMBERED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Identities:
         self._known: OrderedDict[bytes, Identity] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Identity]] = {}
         self._ended: deque[str] = deque(maxlen=KEPT)
+        self._shown: OrderedDict[str, tuple[Credential, str]] = OrderedDict()  # by session or visit: and whose it is
 
     async def identify(self, shown: Credential, source: str) -> Identity:
         """Whose credential this is.
@@ -82,6 +84,11 @@ class Identities:
         identity = Identity(answer.principal, principal, shown, began + answer.keep_seconds)
         if answer.keep_seconds > 0:
             self._known[_key(shown)] = identity
+        if not isinstance(shown, Basic):  # a password is kept by nobody
+            self._shown[principal.session] = (shown, principal.user)
+            self._shown.move_to_end(principal.session)
+            if len(self._shown) > REMEMBERED:
+                self._shown.popitem(last=False)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
         return identity
@@ -104,6 +111,7 @@ class Identities:
     def forget_session(self, session: str) -> None:
         """Forget whoever was identified by this session."""
         self._ended.append(session)
+        self._shown.pop(session, None)
         for key, identity in tuple(self._known.items()):
             if identity.principal.session == session:
                 del self._known[key]
@@ -115,14 +123,16 @@ class Identities:
             Unauthenticated: it has ended, or is not known here any more.
             Unavailable: usermgr is away; what was known stays.
         """
-        known = next(((key, each) for key, each in self._known.items() if each.principal.session == session), None)
-        if known is None:
+        shown, user = self._shown.get(session, (None, ""))
+        if shown is None:
             raise Unauthenticated("the session is not known any more; connect again")
-        key, identity = known
         try:
-            await self._ask(identity.shown, source)
+            identity = await self._ask(shown, source)  # tokens and certificates get another visit each time
+            if identity.principal.user != user:
+                raise Unauthenticated("the credential is somebody else's now; connect again")
         except Unauthenticated:
-            self._known.pop(key, None)
+            self._known.pop(_key(shown), None)
+            self._shown.pop(session, None)
             raise
 
     def forget(self, identity: Identity) -> None:
