@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import logging
 import os
 import signal
@@ -33,6 +35,7 @@ from ubmc.v1alpha1.internal_rpc import ProcessService
 
 log = logging.getLogger("ubmc.process")
 
+TRIM_SECONDS = 4.0  # after the start
 STOP_SECONDS = 2.0  # for each service; the operator waits for 6 s in all
 LAST_SECONDS = 0.5  # for what is left of a process when all its services have ended
 ORPHAN_SECONDS = 0.8  # to end after the operator died
@@ -111,6 +114,7 @@ class Child:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # the operator decides
         loop.add_reader(self._channel.fileno(), self._receive)
+        loop.call_later(TRIM_SECONDS, _trim)
         if self._otlp:
             tracing.exporter.start(self._otlp, self._name)
         self._channel.send("hello", bus_key=key.public, principal_key=signer.public.hex())
@@ -225,6 +229,13 @@ class Child:
             for descriptor in message.descriptors:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
+
+
+def _trim() -> None:
+    """Give back what was needed only to start: garbage, and what the C library keeps for later."""
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # not every C library has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def run_child(name: str, channel: Channel, schema: Schema, factory: Factory, otlp: str = "") -> None:
