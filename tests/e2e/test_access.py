@@ -112,7 +112,7 @@ def test_what_the_door_refuses_is_in_the_audit_trail_too(program: Program) -> No
             "GET", "/api/v1alpha1/audit-records?user=a-readonly&newestFirst=true&pageSize=1000"
         ).json()
         return any(
-            (each["action"], each["outcome"]) == ("UserService.DeleteUser", "permission_denied")
+            (each["action"], each["outcome"]) == ("UserService.DeleteUser", "denied")
             for each in found["records"]
         )
 
