@@ -18,8 +18,8 @@ CHECKS = (
 # What would end the test itself: streams never end, a restart takes the door away, a login out or another certificate
 # takes our own access.
 LEFT_OUT = (
-    ":watch$", "sessions:log(in|out)$", "management-controllers/.*", "certificates/", "trusted-", "security-policy$",
-    "users/", "roles", "ldap", "account-policy", "acme",
+    ":watch$", "sessions:log(in|out)$", "sessions/", "management-controllers/.*", "certificates/", "trusted-",
+    "security-policy$", "users/", "roles", "ldap", "account-policy", "acme",
 )  # fmt: skip
 CALLS_FOR_ALL = 6
 RUN_SECONDS = 400.0
@@ -39,8 +39,7 @@ def test_no_server_error_and_no_undocumented_answer(tmp_path: Path) -> None:
             "--seed", "7", "--no-color", "--request-timeout", "20", "--generation-database", "none",
             "--warnings", "off",
         ]  # fmt: skip
-        for path in LEFT_OUT:
-            command += ["--exclude-path-regex", path]
+        command += ["--exclude-path-regex", "|".join(LEFT_OUT)]  # of several options only the last one counts
         found = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, cwd=tmp_path, check=False)
         assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
         assert program.request("GET", "/api/v1alpha1/hosts").status_code == 200

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nats.errors
@@ -291,12 +292,22 @@ async def test_a_name_that_is_a_command_of_the_bus_is_only_a_name() -> None:
         assert all(item.subject.count(".") == 3 for item in managers._outbox._items)
 
 
+async def _stopped(pid: int) -> None:
+    """Return when every thread of a process stands still: one that still runs could pass a message on in time."""
+    async with asyncio.timeout(5):
+        while any(
+            stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+        ):
+            await asyncio.sleep(0.005)
+
+
 async def test_a_call_that_timed_out_is_never_executed_later() -> None:
     change = ChangeHostPowerRequest(name="host.0", action=HostPowerAction.FORCE_OFF)
     async with world() as w:
         for _ in range(3):
             os.kill(w.made.server.pid or 0, signal.SIGSTOP)
             try:
+                await _stopped(w.made.server.pid or 0)
                 with pytest.raises(TimedOut):
                     await w.door.forward(HostService.ChangeHostPower, change, w.made.call(seconds=0.15))
             finally:

@@ -30,6 +30,7 @@ from ubmc.kit import walls
 from ubmc.layout import UIDS, Layout, walls_of
 
 pytestmark = KILLS_PEERS
+PYTHON = sys.executable  # as it was before the fixtures below put another in its place
 WALLED = ("safety", "managers", "websrv", "nats-server")
 
 
@@ -56,7 +57,7 @@ def interpreter(folder: Path) -> str:
     """A Python that users without rights can run; skips where there is none."""
     if os.geteuid():
         pytest.skip("users of their own are given by root alone: run the tests as root")
-    closed = walls.unreachable((*walls.code(), Path(sys.executable)))
+    closed = walls.unreachable((*walls.code(), Path(PYTHON)))
     limited = as_the_unit()
     if not closed:
         return script(folder, limited)
@@ -71,7 +72,7 @@ def interpreter(folder: Path) -> str:
 
 def script(folder: Path, command: str) -> str:
     wrapper = folder / "python"
-    wrapper.write_text(f'#!/bin/sh\nexec {command} {shlex.quote(sys.executable)} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nexec {command} {shlex.quote(PYTHON)} "$@"\n')
     wrapper.chmod(0o755)
     return str(wrapper)
 

@@ -52,8 +52,7 @@ def test_the_door_asks_for_others_and_as_itself_only_for_principals(
         "peer.SecurityService.WatchDoor",
     }
     assert starting(publish, "rpc.") == {subjects.rpc(each.token) for each in schema.methods if not each.internal}
-    assert starting(publish, "event.") == {"event.audit.*.audited_call"}  # of what it refuses itself
-    assert {rule.split(".")[0] for rule in publish} == {"rpc", "peer", "stream", "event"}
+    assert {rule.split(".")[0] for rule in publish} == {"rpc", "peer", "stream"}
     assert starting(publish, "stream.") == {"stream.managers.*", "stream.safety.*"}
     assert rights["websrv"].allow_responses
 

@@ -162,7 +162,8 @@ class Answerer:
         request: Message[Any] | None = None
         outcome = "ok"
         try:
-            call = self._admit(call, method, trusted=trusted)
+            call = self._who(call, trusted=trusted)
+            self._admit(call, method, trusted=trusted)
             token = calls.current.set(call)
             try:
                 request = self._decode(handler, msg.data)
@@ -185,17 +186,21 @@ class Answerer:
             self._audit(call, method, request, outcome)
         return outcome
 
-    def _admit(self, call: Call, method: Method, *, trusted: bool) -> Call:
-        if call.signed:
-            # To a peer the principal is the cause, not the permission: what somebody began may outlast their proof.
-            call = call.within(call.trace, self._bus.verifier.verify(call.signed, expired=trusted))
-        if trusted or method.public:
+    def _who(self, call: Call, *, trusted: bool) -> Call:
+        """The call with whoever asks, if that can be proven."""
+        if not call.signed:
             return call
+        # To a peer the principal is the cause, not the permission: what somebody began may outlast their proof.
+        return call.within(call.trace, self._bus.verifier.verify(call.signed, expired=trusted))
+
+    @staticmethod
+    def _admit(call: Call, method: Method, *, trusted: bool) -> None:
+        if trusted or method.public:
+            return
         if call.principal is None:
             raise Denied("the door did not say who is asking")
         if method.privilege not in call.principal.privileges:
             raise Denied(f"this needs the privilege {method.privilege_name}, which {call.principal.role} has not")
-        return call
 
     @staticmethod
     def _decode(handler: Handler, data: bytes) -> Message[Any]:

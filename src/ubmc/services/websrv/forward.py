@@ -16,7 +16,6 @@ from typing import Any
 import protovalidate
 from protobuf import Message
 
-from ubmc.kit import call as calls
 from ubmc.kit import tracing
 from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call, check_key
@@ -27,9 +26,9 @@ from ubmc.rpc import ServerStream, Unary
 from ubmc.services.websrv.identities import Identities, Identity
 from ubmc.services.websrv.peer import Peer, credential
 from ubmc.services.websrv.rates import Rates
-from ubmc.v1alpha1.system_pb import AuditedCall
 
 CALL_SECONDS = 10.0
+RECORD_SECONDS = 2.0
 LONGEST_SECONDS = 60.0
 
 
@@ -99,27 +98,22 @@ class Forwarder:
         self._rates.take(f"user {peer.user}")
         admitted = Admitted(method, identity, trace, key, peer.source)
         if method.internal or method.privilege not in identity.principal.privileges:
-            self._audit_denial(admitted)
+            await self._have_it_recorded(admitted)
             raise Denied(_what_is_missing(method, identity))
         if (reason := self._absent.get(method.name.partition(".")[0])) is not None:
             raise NotFound(reason)
         return admitted
 
-    def _audit_denial(self, refused: Admitted) -> None:
-        """Tell of an attempt that no service ever sees, if the call is one that is audited."""
-        if not refused.method.audited or refused.identity is None:
-            return
-        token = calls.current.set(refused.call(CALL_SECONDS))
-        try:
-            news = AuditedCall(
-                method=refused.method.name,
-                user=refused.identity.principal.user,
-                source=refused.source,
-                outcome=Denied.name,
-            )
-            self._bus.tell("bmc.0", news)
-        finally:
-            calls.current.reset(token)
+    async def _have_it_recorded(self, refused: Admitted) -> None:
+        """Let the service that would answer refuse an audited call too, so that the attempt is in the audit trail.
+
+        It sees the same principal and refuses before it looks at the request, which is an empty one. The door itself
+        cannot write to the trail: whoever takes it over shall not forge records.
+        """
+        token = refused.method.token
+        if refused.method.audited and isinstance(token, Unary):
+            with contextlib.suppress(UbmcError):
+                await self._bus.forward(token, token.request(), refused.call(RECORD_SECONDS))
 
     async def call(self, admitted: Admitted, request: Message[Any], seconds: float = CALL_SECONDS) -> Message[Any]:
         """Forward a unary call. Raises whatever the service answers."""

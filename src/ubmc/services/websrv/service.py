@@ -28,7 +28,6 @@ from ubmc.v1alpha1.security_pb import ClientCertificates, SecurityPolicy, WatchD
 from ubmc.v1alpha1.security_rpc import SecurityService
 from ubmc.v1alpha1.session_pb import SessionEnd
 from ubmc.v1alpha1.session_rpc import SessionService
-from ubmc.v1alpha1.system_pb import AuditedCall
 
 if TYPE_CHECKING:
     from ubmc.services.websrv.http.http3 import Http3Listener
@@ -72,8 +71,6 @@ class WebServer(Service):
         SessionService.ExchangeCertificate,
         SecurityService.WatchDoor,
     )
-
-    tells = (AuditedCall,)
 
     def __init__(self, schema: Schema, options: DoorOptions, listening: Callable[[str, str], None]) -> None:
         """Make the door.
