@@ -95,6 +95,7 @@ class Bus:
         if self.link.connected.is_set():
             await self._outbox.drain(drain_seconds)
         await self.answerer.close()
+        self.link.give_up()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

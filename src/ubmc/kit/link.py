@@ -28,6 +28,7 @@ from ubmc.kit.metrics import Metrics
 log = logging.getLogger("ubmc.bus")
 
 RECONNECT_SECONDS = 0.05
+CANCEL_SECONDS = 0.5
 FLUSHER_TURNS = 3  # of the event loop, until what was queued is written
 QUIET_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
@@ -113,14 +114,15 @@ class Link:
         self._keeping = asyncio.create_task(self._keep(endpoint))
 
     async def _keep(self, endpoint: Endpoint) -> None:
-        while True:
+        while not self._closing:
             await self._lost.wait()
             await self._dial(endpoint)
-            log.info("the bus is back")
+            if not self._closing:
+                log.info("the bus is back")
 
     async def _dial(self, endpoint: Endpoint) -> None:
         began, said = asyncio.get_running_loop().time(), False
-        while True:
+        while not self._closing:
             await self._discard()
             try:
                 await self._attempt(endpoint)
@@ -198,12 +200,16 @@ class Link:
         if transport is not None:
             transport.close()  # type: ignore[no-untyped-call]
 
+    def give_up(self) -> None:
+        """Try no more to connect; `close` is to follow."""
+        self._closing = True
+
     async def close(self) -> None:
         """Close the connection for good."""
-        self._closing = True
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        self.give_up()
+        while self._keeping is not None and not self._keeping.done():
+            self._keeping.cancel()  # again and again: the library swallows a cancellation now and then
+            await asyncio.wait((self._keeping,), timeout=CANCEL_SECONDS)
         self.connected.clear()
         await self._discard()
 

@@ -25,7 +25,7 @@ log = logging.getLogger("ubmc.websrv.http")
 
 READ_BYTES = 64 << 10
 KNOWN_ADDRESSES = 64
-COLLECT_AFTER = 128
+COLLECT_AFTER = 64
 
 
 class Handler(Protocol):
@@ -166,12 +166,16 @@ class Shared:
         if self.timer is None:
             self.timer = self.loop.call_later(self.limits.sweep_seconds, self._sweep)
 
+    def count_gone(self) -> None:
+        """Take note of a connection that is gone; asyncio's TLS leaves cycles with large buffers behind."""
+        self.gone += 1
+        if self.gone >= COLLECT_AFTER:
+            self.gone = 0
+            self.loop.call_soon(gc.collect)
+
     def _sweep(self) -> None:
         self.timer = None
         now = self.loop.time()
-        if self.gone >= COLLECT_AFTER:  # asyncio's TLS leaves cycles with large buffers behind
-            self.gone = 0
-            gc.collect()
         for gate in tuple(self.gates):
             gate.expire(now)
         if self.gates:
@@ -292,7 +296,7 @@ class Gate(asyncio.BufferedProtocol):
     def _release(self) -> None:
         if self._key is not None:
             self._shared.connections.release(self._key, self)
-            self._shared.gone += 1
+            self._shared.count_gone()
             self._shared.gates.discard(self)
             if not self._shared.gates:
                 self._shared.empty.set()
