@@ -112,8 +112,7 @@ def test_what_the_door_refuses_is_in_the_audit_trail_too(program: Program) -> No
             "GET", "/api/v1alpha1/audit-records?user=a-readonly&newestFirst=true&pageSize=1000"
         ).json()
         return any(
-            (each["action"], each["outcome"]) == ("UserService.DeleteUser", "denied")
-            for each in found["records"]
+            (each["action"], each["outcome"]) == ("UserService.DeleteUser", "denied") for each in found["records"]
         )
 
     with _client(program, _token_of(program, "ReadOnly")) as client:
