@@ -26,8 +26,9 @@ import pytest
 from nats.aio.client import Client
 from tests.harness.bus import BusWorld
 
-from ubmc import app, v1alpha1
+from ubmc import v1alpha1
 from ubmc.boards.load import load_board
+from ubmc.compose.processes import process_specs
 from ubmc.kit import subjects
 from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call
@@ -109,7 +110,7 @@ def specs() -> tuple[ProcessSpec, ...]:
     """The processes of the real program, their calls answered by ours."""
     schema = load()
     made = []
-    for spec in app.process_specs(load_board("sim")):
+    for spec in process_specs(load_board("sim")):
         if spec.door:
             made.append(spec)
             continue
@@ -202,7 +203,7 @@ def test_the_internal_calls_of_doors_are_these_and_no_others() -> None:
 @pytest.mark.parametrize("board", ["sim", "qemu"])
 def test_each_process_may_exactly_what_its_services_declare(board: str) -> None:
     """Every process times every call and event of the schema, worked out here from the declarations alone."""
-    schema, processes = load(), app.process_specs(load_board(board))
+    schema, processes = load(), process_specs(load_board(board))
     rights = matrix(processes, schema)
     assert set(rights) == {spec.name for spec in processes}
     kinds = _news()

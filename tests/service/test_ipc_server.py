@@ -16,8 +16,8 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from ubmc import app
 from ubmc.boards.load import load_board
+from ubmc.compose.processes import process_specs
 from ubmc.kit.errors import Unavailable
 from ubmc.kit.keys import BusKey
 from ubmc.kit.schema import load
@@ -224,7 +224,7 @@ def allowed(subject: str, rules: Iterable[str]) -> bool:
 @pytest.mark.parametrize("name", ["safety", "managers", "websrv"])
 async def test_everything_that_another_process_may_is_refused(name: str, tmp_path: Path) -> None:
     schema = load()
-    rights = matrix(app.process_specs(load_board("sim")), schema)
+    rights = matrix(process_specs(load_board("sim")), schema)
     others = {concrete(rule) for each in rights.values() for rule in each.publish | each.subscribe}
     others |= {
         f"{kind}.{method.token.short}.{method.token.method}" for method in schema.methods for kind in ("rpc", "peer")
@@ -270,7 +270,7 @@ async def test_everything_that_another_process_may_is_refused(name: str, tmp_pat
 
 
 async def test_nobody_reads_the_answers_to_others(tmp_path: Path) -> None:
-    rights = matrix(app.process_specs(load_board("sim")), load())
+    rights = matrix(process_specs(load_board("sim")), load())
     async with running(tmp_path, rights) as server:
         managers, door = await admitted(server, "managers"), await admitted(server, "websrv")
         await door.client.subscribe("_INBOX_websrv.a", cb=door.keep)

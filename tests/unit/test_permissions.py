@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from ubmc import app
 from ubmc.boards.load import load_board
+from ubmc.compose.processes import process_specs
 from ubmc.kit import subjects
 from ubmc.kit.handlers import handlers_of
 from ubmc.kit.schema import Schema, load
@@ -25,7 +25,7 @@ def schema() -> Schema:
 
 @pytest.fixture(scope="module")
 def specs() -> tuple[ProcessSpec, ...]:
-    return app.process_specs(load_board("sim"))
+    return process_specs(load_board("sim"))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_nor_those_of_others(token: object, schema: Schema) -> None:
 
 
 def test_two_processes_cannot_answer_the_same_call(schema: Schema) -> None:
-    spec = next(each for each in app.process_specs(load_board("sim")) if each.name == "safety")
+    spec = next(each for each in process_specs(load_board("sim")) if each.name == "safety")
     with pytest.raises(ValueError, match="is answered by safety and by other"):
         matrix([spec, ProcessSpec("other", spec.services[:1])], schema)
 
@@ -170,7 +170,7 @@ def test_a_second_reader_may_steer_only_the_streams_that_it_reads(schema: Schema
         name = "someone"
         calls = (HostService.WatchHosts,)
 
-    rights = matrix([*app.process_specs(load_board("sim")), ProcessSpec("third", (Reader,))], schema)
+    rights = matrix([*process_specs(load_board("sim")), ProcessSpec("third", (Reader,))], schema)
     assert rights["third"].publish == {"peer.HostService.WatchHosts", "stream.managers.*"}
     assert "_INBOX_third.>" in rights["managers"].publish
     assert "_INBOX_third.>" not in rights["safety"].publish

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ubmc import app
 from ubmc.boards.load import load_board
 from ubmc.boards.owner import OwnerSpec
+from ubmc.compose.processes import process_specs
 from ubmc.kit.database import Database
 from ubmc.kit.walls import Capability, Walls
 from ubmc.layout import BUS, DOOR, MANAGERS, SAFETY, UIDS, Layout, lay_out, walls_of
@@ -31,7 +31,7 @@ def covers(paths: tuple[Path, ...], path: Path) -> bool:
 
 @pytest.mark.parametrize("board", ["sim", "qemu", "asus/iec"])
 def test_every_process_of_every_board_has_walls_and_a_user(board: str) -> None:
-    names = [spec.name for spec in app.process_specs(load_board(board))]
+    names = [spec.name for spec in process_specs(load_board(board))]
     uids = [wall(name, board).uid for name in (*names, BUS)]
     assert len(set(uids)) == len(names) + 1
     assert all(uid is not None and 60578 <= uid <= 61183 for uid in uids), "free in systemd's table of users"

@@ -250,9 +250,9 @@ def drill() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def fan(board: str, verbose: bool, as_json: bool) -> None:
     """Break cooling in every way; exit 0 only if every limit held."""
-    from ubmc.app import machine_folder
     from ubmc.boards import build
     from ubmc.boards.load import load_board
+    from ubmc.compose.program import machine_folder
 
     spec = load_board(board).spec
     targets = _targets(spec)

@@ -206,6 +206,7 @@ def run(
     from ubmc.boards.build import end_machines
     from ubmc.boards.load import load_board
     from ubmc.boards.owner import LogFormat, load_owner
+    from ubmc.compose.program import Program, machine_folder, version
     from ubmc.kit import log
 
     flags = {
@@ -224,9 +225,9 @@ def run(
     folder = _make(state_directory(owner.state))
     first_password = FirstPassword(admin_password_file)
     end = None if owner.ephemeral else _end_command(owner.board, owner.state)
-    banner = Banner(f"u-bmc {app.version()} for {chosen.spec.board.model}", end, folder)
+    banner = Banner(f"u-bmc {version()} for {chosen.spec.board.model}", end, folder)
     app.operate(
-        app.Program(
+        Program(
             board=chosen,
             owner=owner,
             state=folder,
@@ -237,7 +238,7 @@ def run(
         )
     )
     if owner.ephemeral:
-        end_machines(chosen.spec, app.machine_folder(folder))
+        end_machines(chosen.spec, machine_folder(folder))
 
 
 def _end_command(board: str | None, state: Path | None) -> str:
@@ -257,9 +258,9 @@ def machine() -> None:
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state directory.")
 def end(board: str, state: Path | None) -> None:
     """End the machine of a board: its power is cut."""
-    from ubmc.app import machine_folder
     from ubmc.boards.build import end_machines
     from ubmc.boards.load import load_board
+    from ubmc.compose.program import machine_folder
 
     try:
         end_machines(load_board(board).spec, machine_folder(state_directory(state)))
