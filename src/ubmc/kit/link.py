@@ -108,7 +108,7 @@ class Link:
     async def connect(self, endpoint: Endpoint) -> None:
         """Connect, trying until it works; afterwards the connection restores itself until `close`.
 
-        Cancelling is the only way to give up.
+        Cancelling gives up, and so does `give_up`.
         """
         await self._dial(endpoint)
         self._keeping = asyncio.create_task(self._keep(endpoint))

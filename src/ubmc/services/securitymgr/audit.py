@@ -131,17 +131,15 @@ def append(connection: sqlite3.Connection, entries: Iterable[Entry], cursor: str
     _set_meta(connection, "cursor", cursor)
     _set_meta(connection, "last_id", str(number))
     _set_meta(connection, "head", previous)
-    _trim(connection)
+    _trim(connection, number)
     return added
 
 
-def _trim(connection: sqlite3.Connection) -> None:
-    count = connection.execute("SELECT count(*) FROM securitymgr_audit").fetchone()[0]
-    if count > KEPT:
-        connection.execute(
-            "DELETE FROM securitymgr_audit WHERE id IN (SELECT id FROM securitymgr_audit ORDER BY id LIMIT ?)",
-            (count - KEPT + KEPT // _TRIM_PART,),
-        )
+def _trim(connection: sqlite3.Connection, last: int) -> None:
+    """Ids have no gaps, so that nothing needs to be counted."""
+    oldest = connection.execute("SELECT min(id) FROM securitymgr_audit").fetchone()[0]
+    if oldest is not None and last - oldest + 1 > KEPT:
+        connection.execute("DELETE FROM securitymgr_audit WHERE id <= ?", (last - KEPT + KEPT // _TRIM_PART,))
 
 
 def cursor(connection: sqlite3.Connection) -> str:

@@ -58,6 +58,7 @@ class Custody:
         if self._store.kept.certificate is None:
             await self.sign_self()
         else:
+            await self._show(self._store.kept.certificate)
             self.publish()
 
     def publish(self) -> None:
@@ -66,7 +67,6 @@ class Custody:
         certificate = kept.certificate
         if certificate is None:
             return
-        self._shown(certificate.pem)
         challenges = [DoorChallenge(token=token, answer=answer) for token, answer in self._challenges.items()]
         self._door.publish(
             "door",
@@ -78,6 +78,9 @@ class Custody:
                 challenges=challenges,
             ),
         )
+
+    async def _show(self, certificate: Certificate) -> None:
+        await asyncio.to_thread(self._shown, certificate.pem)
 
     async def watch(self) -> AsyncIterator[WatchDoorResponse]:
         """Everything that doors are told, at once and after every change."""
@@ -153,6 +156,7 @@ class Custody:
 
     async def _use(self, certificate: Certificate, key: bytes, besides: Mapping[str, bytes | None]) -> Certificate:
         await self._store.put({CERTIFICATE: certificate.to_binary(), KEY: key, **besides})
+        await self._show(certificate)
         self.publish()
         end = certificate.not_after
         self._tell(

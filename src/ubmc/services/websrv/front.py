@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ubmc.kit.errors import Denied, Exhausted, UbmcError
+from ubmc.kit.errors import Denied, UbmcError
 from ubmc.kit.tracing import Trace
 from ubmc.services.websrv.http.asgi import App, Receive, Scope, Send
 from ubmc.services.websrv.http.limits import address_key
@@ -99,8 +99,7 @@ class Front:
             if origin and not self._ours(origin, headers) and origin not in self.options.allowed_origins:
                 raise Denied(f"pages of {origin[:100]} may not call this API")
         except UbmcError as error:
-            extra = ((b"retry-after", b"1"),) if isinstance(error, Exhausted) else ()
-            await respond_error(answer.send, error, trace.trace_id, extra)
+            await respond_error(answer.send, error, trace.trace_id)
             return True
         if origin and peer.method == "OPTIONS" and b"access-control-request-method" in headers:
             await respond(answer.send, 204, b"", b"text/plain", _PREFLIGHT)
@@ -114,7 +113,7 @@ class Front:
             parts = urlsplit(origin)
         except ValueError:
             return False
-        host = headers.get(b"host", b"") or headers.get(b":authority", b"")
+        host = headers.get(b"host", b"")
         return parts.scheme == "https" and parts.netloc.lower() == host.decode("latin-1").lower() != ""
 
     def _extra(self, headers: dict[bytes, bytes], trace: Trace) -> list[Header]:

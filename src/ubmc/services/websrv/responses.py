@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from ubmc.kit.errors import UbmcError
+from ubmc.kit.errors import Exhausted, UbmcError
 from ubmc.protocols.rest.encode import JSON, problem
 from ubmc.services.websrv.http.asgi import Scope, Send, TooLarge
 
@@ -71,6 +71,8 @@ async def respond_error(send: Send, error: UbmcError, trace_id: str, extra: Iter
     more = [*extra]
     if status == 401:
         more.append((b"www-authenticate", b'Bearer realm="u-bmc"'))
+    if isinstance(error, Exhausted):
+        more.append((b"retry-after", b"1"))
     await respond(send, status, body, JSON, more)
 
 

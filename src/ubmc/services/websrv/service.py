@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ubmc.kit.errors import Unavailable
+from ubmc.kit.errors import UbmcError, Unavailable
 from ubmc.kit.schema import Schema
 from ubmc.kit.service import Service, lasting, on
 from ubmc.services.websrv.app import Door
@@ -142,7 +142,7 @@ class WebServer(Service):
         try:
             async with asyncio.timeout(FIRST_SECONDS):
                 while True:
-                    with contextlib.suppress(Unavailable):
+                    with contextlib.suppress(UbmcError):
                         watch = self.bus.watch(SecurityService.WatchDoor, WatchDoorRequest())
                         async with contextlib.aclosing(watch) as updates:
                             async for update in updates:
@@ -153,7 +153,7 @@ class WebServer(Service):
 
     async def _follow_policy(self) -> None:
         while True:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(UbmcError):
                 async for update in self.bus.watch(SecurityService.WatchDoor, WatchDoorRequest()):
                     await self._use(update)
             await asyncio.sleep(RETRY_SECONDS)
