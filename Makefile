@@ -59,7 +59,7 @@ check: setup ## format, lint, types, imports, schema, generated files, unit test
 	@$(BIN)/python tools/check.py $(STEPS)
 
 test: check ## check, and every other test; says what it skipped
-	@$(BIN)/python -m pytest tests --ignore tests/unit $(ARGS)
+	@$(BIN)/python -m pytest tests --ignore tests/unit --durations 60 --durations-min 5 $(ARGS)
 
 soak: setup ## the long form: thousands of kills, millions of inputs
 	@UBMC_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 0 tests $(ARGS)

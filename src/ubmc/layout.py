@@ -31,8 +31,9 @@ from ubmc.kit.walls import Capability, Walls
 log = logging.getLogger("ubmc.app")
 
 SAFETY, MANAGERS, DOOR, BUS = "safety", "managers", "websrv", "nats-server"
+CONSOLES, SSH, IPMI = "consolesrv", "sshsrv", "ipmisrv"
 UIDS: Mapping[str, int] = MappingProxyType(
-    {SAFETY: 60578, MANAGERS: 60579, DOOR: 60580, BUS: 60581, "ipmisrv": 60582, "sshsrv": 60583}
+    {SAFETY: 60578, MANAGERS: 60579, DOOR: 60580, BUS: 60581, IPMI: 60582, SSH: 60583, CONSOLES: 60584}
 )
 _HARDWARE = (Path("/dev"), Path("/sys"))
 _NULL = Path("/dev/null")
@@ -75,6 +76,21 @@ class Layout:
         """What the bus stores."""
         return self.state / "jetstream"
 
+    @property
+    def console(self) -> Path:
+        """Settings and recordings of the consoles, and the socket by which the doors reach them."""
+        return self.state / "console"
+
+    @property
+    def ssh(self) -> Path:
+        """The host key of the SSH door."""
+        return self.state / "ssh"
+
+    @property
+    def ipmi(self) -> Path:
+        """What the IPMI door keeps."""
+        return self.state / "ipmi"
+
     def use_scratch(self) -> None:
         """In the managers process: keep temporary files in a folder of its own, for /tmp is behind its walls.
 
@@ -112,7 +128,8 @@ def lay_out(state: Path, board: BoardSpec, server: Path) -> Layout:
         )
         log.warning("the processes have no users of their own: %s", why_not)
     layout = Layout(state, separate=not why_not, why_not=why_not)
-    for folder in (layout.managers, layout.safety, layout.machine, layout.tls, layout.bus):
+    made = (layout.managers, layout.safety, layout.machine, layout.tls, layout.bus)
+    for folder in (*made, layout.console, layout.ssh, layout.ipmi):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _move(layout)
     if layout.separate:
@@ -137,6 +154,9 @@ def _hand_out(layout: Layout, board: BoardSpec) -> None:
         layout.machine: (SAFETY, 0o711),
         layout.tls: (MANAGERS, 0o755),
         layout.bus: (BUS, 0o700),
+        layout.console: (CONSOLES, 0o711),
+        layout.ssh: (SSH, 0o700),
+        layout.ipmi: (IPMI, 0o700),
     }
     for folder, (process, mode) in owners.items():
         walls.give(folder, UIDS[process], UIDS[process])

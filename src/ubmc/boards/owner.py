@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -142,6 +142,38 @@ class WebSettings(Section):
     )
 
 
+class SshSettings(Section):
+    """Consoles over SSH."""
+
+    listen: Many[Annotated[str, AfterValidator(_endpoint)]] = Field(
+        default=(), max_length=4, description="Where SSH listens; nowhere by default", examples=[["0.0.0.0:2222"]]
+    )
+
+
+class GuestPolicy(Enum):
+    """What the operating system of the host may do through its own IPMI interface."""
+
+    OFF = "off"
+    RESTRICTED = "restricted"
+    FULL = "full"
+
+
+class IpmiSettings(Section):
+    """IPMI over LAN and inside the host."""
+
+    listen: Many[Annotated[str, AfterValidator(_endpoint)]] = Field(
+        default=(), max_length=4, description="Where IPMI listens (UDP); nowhere by default", examples=[["0.0.0.0:623"]]
+    )
+    cipher_suites: Many[Literal[3, 17]] = Field(
+        default=(17,), min_length=1, description="3 is weak and only for tools that know no other", examples=[[17, 3]]
+    )
+    in_band: Choice[GuestPolicy] = Field(
+        default=GuestPolicy.RESTRICTED,
+        description="What the host may do from inside: restricted is reading and its watchdog",
+        examples=["off"],
+    )
+
+
 class SecuritySettings(Section):
     """What security needs of the machine."""
 
@@ -194,6 +226,8 @@ class OwnerSpec(Section):
     accounts: AccountDefaults = AccountDefaults()
     web: WebSettings = WebSettings()
     security: SecuritySettings = SecuritySettings()
+    ssh: SshSettings = SshSettings()
+    ipmi: IpmiSettings = IpmiSettings()
 
 
 def load_owner(path: Path | None = None, flags: Mapping[str, object] | None = None) -> OwnerSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -185,6 +186,8 @@ class Banner:
 @click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="The owner's file. [/etc/ubmc/ubmc.toml]"
 )
+@click.option("--ssh", multiple=True, metavar="HOST:PORT", help="Consoles over SSH, here; may be repeated. [off]")
+@click.option("--ipmi", multiple=True, metavar="HOST:PORT", help="IPMI over LAN, here (UDP); may be repeated. [off]")
 @click.option("--otlp", metavar="URL", help="Push traces to this OpenTelemetry collector (OTLP over HTTP).")
 @click.option("--ephemeral", is_flag=True, default=None, help="End the machine together with the BMC.")
 @click.option("--log-format", type=click.Choice(["human", "json"]))
@@ -195,12 +198,15 @@ def run(
     listen: tuple[str, ...],
     admin_password_file: Path | None,
     config: Path | None,
+    ssh: tuple[str, ...],
+    ipmi: tuple[str, ...],
     otlp: str | None,
     ephemeral: bool | None,
     log_format: str | None,
     log_level: str | None,
 ) -> None:
     """Run the BMC of a board until Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the tree minds its own signals
     _hide_password()
     from ubmc import app
     from ubmc.boards.build import end_machines
@@ -212,6 +218,8 @@ def run(
     flags = {
         "board": board,
         "listen": list(listen) or None,
+        "ssh.listen": list(ssh) or None,
+        "ipmi.listen": list(ipmi) or None,
         "state": str(state.absolute()) if state is not None else None,
         "ephemeral": ephemeral,
         "telemetry.otlp_endpoint": otlp,
