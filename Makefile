@@ -20,7 +20,7 @@ RUN := $(VENV)/.stamp-run-$(WHERE)
 DEV := $(VENV)/.stamp-dev-$(WHERE)
 MOVED := $(filter-out $(RUN) $(DEV),$(wildcard $(VENV)/.stamp-*))
 
-LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 .PHONY: help setup run check test soak bench schema docs lock fmt wheel clean FORCE
@@ -59,7 +59,7 @@ check: setup ## format, lint, types, imports, schema, generated files, unit test
 	@$(BIN)/python tools/check.py $(STEPS)
 
 test: check ## check, and every other test; says what it skipped
-	@$(BIN)/python -m pytest tests --ignore tests/unit --durations 60 --durations-min 5 $(ARGS)
+	@$(BIN)/python -m pytest tests --ignore tests/unit --numprocesses 2 --dist loadfile --durations 60 --durations-min 5 $(ARGS)
 
 soak: setup ## the long form: thousands of kills, millions of inputs
 	@UBMC_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 0 tests $(ARGS)
@@ -75,8 +75,9 @@ $(BIN)/uv: | $(BIN)/python
 	@$(PIP) install uv
 
 lock: $(BIN)/uv ## write requirements/ from pyproject.toml
-	@$(LOCK) --group build --output-file requirements/run.txt
-	@$(LOCK) --group dev --extra otlp --constraint requirements/run.txt --output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --group build --output-file requirements/run.txt
+	@$(LOCK) pyproject.toml --group dev --extra otlp --constraint requirements/run.txt --output-file requirements/dev.txt
+	@$(LOCK) requirements/judges.in --output-file requirements/judges.txt
 
 fmt: setup ## format, and repair what the linter can
 	@$(BIN)/ruff check --fix --quiet || true
