@@ -1,0 +1,394 @@
+"""Serial over LAN from other people's clients to the simulated host, through consolesrv."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.harness.consoles import QUICK, Door, make_server
+from tests.harness.ipmi import Remote
+from tests.harness.terminal import Terminal
+from tests.service.ipmisrv_house import IpmiHouse, aside, ipmi_house, tool, until
+
+from ubmc.hw.sim.inprocess import InProcessMachine
+from ubmc.hw.sim.parts.shell import Mode, pattern
+from ubmc.hw.sim.plant import Plant, Settings
+from ubmc.kit import bytelink
+from ubmc.kit import call as calls
+from ubmc.kit.bus import Bus
+from ubmc.protocols import console as frames
+from ubmc.services.consolesrv.service import ConsoleServer
+from ubmc.services.ipc.permissions import ProcessSpec
+from ubmc.services.ipmisrv.door import IpmiOptions
+from ubmc.services.ipmisrv.settings import SolSettings
+from ubmc.v1alpha1.console_pb import ConsoleWriting, OpenConsoleRequest
+from ubmc.v1alpha1.console_rpc import ConsoleService
+
+MEBIBYTE = 1 << 20
+ALONE = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}.1"
+"""An address of this machine for ipmiconsole, which speaks to port 623 only."""
+OPTIONS = IpmiOptions(listen=(("127.0.0.1", 0),), settings=Path("-"), cipher_suites=(3, 17))
+
+
+def may_bind_623() -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.bind((ALONE, 623))
+        except OSError:
+            return False
+        return True
+
+
+ACTIVATE = bytes.fromhex("01 01 c0 00 00 00")
+CLIENTS = [
+    pytest.param("ipmitool", marks=pytest.mark.skipif(shutil.which("ipmitool") is None, reason="apt install ipmitool")),
+    pytest.param(
+        "ipmiconsole",
+        marks=pytest.mark.skipif(shutil.which("ipmiconsole") is None, reason="apt install freeipmi-tools"),
+    ),
+]
+clients = pytest.mark.parametrize("client", CLIENTS)
+
+
+class SolHouse:
+    """The IPMI door, consolesrv and a simulated host."""
+
+    def __init__(self, ipmi: IpmiHouse, machine: InProcessMachine, owner: Bus, sshsrv: Bus) -> None:
+        self.ipmi, self.machine, self.owner, self.sshsrv = ipmi, machine, owner, sshsrv
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        server = make_server(self.machine, self.ipmi.world.state / "console")
+        self._task = await self.ipmi.world.run(self.owner, server)
+        await until(lambda: server._consoles["host.0"].connected is True)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def press(self, line: str, seconds: float = 0.1) -> None:
+        self.machine.act(lambda plant: plant.drive(line, active=True))
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, self.machine.act, lambda plant: plant.drive(line, active=False))
+
+    async def boot(self) -> None:
+        self.press("power-button-0")
+        await until(lambda: self.machine.plant.shell.mode is Mode.LOGIN)
+
+    def terminal(self, client: str, name: str = "admin") -> Terminal:
+        port, secret = str(self.ipmi.address[1]), self.ipmi.secrets[name].decode()
+        if client == "ipmitool":
+            return Terminal(
+                *("ipmitool", "-I", "lanplus", "-H", "127.0.0.1", "-p", port, "-U", name, "-P", secret),
+                *("-L", "OPERATOR", "-e", "~", "sol", "activate"),
+            )
+        return Terminal(
+            *("ipmiconsole", "-h", ALONE, "-u", name, "-p", secret, "-I", "17", "-l", "OPERATOR"),
+            *("-e", "~"),
+        )
+
+    @staticmethod
+    async def opened(terminal: Terminal, client: str) -> None:
+        await terminal.see(b"[SOL Session operational" if client == "ipmitool" else b"[SOL established]")
+        await terminal.see(b"\n")
+
+    @staticmethod
+    async def log_in(terminal: Terminal) -> None:
+        terminal.type(b"\r")
+        await terminal.see(b"login: ")
+        terminal.type(b"root\r")
+        await terminal.see(b"Password: ")
+        terminal.type(b"x\r")
+        await terminal.see(b"# ")
+
+
+@contextlib.asynccontextmanager
+async def sol_house(client: str = "") -> AsyncIterator[SolHouse]:
+    more = ((ALONE, 623),) if client == "ipmiconsole" else ()
+    options = replace(OPTIONS, listen=(*OPTIONS.listen, *more))
+    machine = InProcessMachine(Plant(Settings(timings=QUICK)))
+    try:
+        specs = (ProcessSpec("consolesrv", (ConsoleServer,)), ProcessSpec("sshsrv", (Door,), door=True))
+        async with ipmi_house(options, *specs) as ipmi:
+            owner, sshsrv = await ipmi.world.place("consolesrv"), await ipmi.world.place("sshsrv", Door())
+            house = SolHouse(ipmi, machine, owner, sshsrv)
+            try:
+                await house.start()
+                yield house
+            finally:
+                await house.stop()
+    finally:
+        machine.close()
+
+
+@clients
+async def test_a_marker_is_typed_and_another_comes_back(client: str) -> None:
+    async with sol_house(client) as house, house.terminal(client) as terminal:
+        await house.opened(terminal, client)
+        await house.boot()
+        assert b"CPU init" in await terminal.see(b"Starting kernel")
+        await house.log_in(terminal)
+        terminal.type(b"echo a marker\r")
+        await terminal.see(b"echo a marker\r\na marker\r\n")  # the host's echo, and what the host made of it
+        status = await aside(lambda: activation(house))
+        assert status == b"\x01\x01\x00"
+        terminal.type(b"\r~.")
+        assert await terminal.ended() == 0
+        await until(lambda: not house.ipmi.server.door._sessions.active())  # type: ignore[union-attr]
+
+
+def activation(house: SolHouse) -> bytes:
+    with house.ipmi.remote() as remote:
+        code, data = remote.ask(0x06, 0x4A, b"\x01")
+        assert code == 0
+        return data
+
+
+@clients
+async def test_a_mebibyte_arrives_byte_for_byte_both_ways(client: str) -> None:
+    async with sol_house(client) as house, house.terminal(client) as terminal:
+        await house.opened(terminal, client)
+        await house.boot()
+        await house.log_in(terminal)
+        terminal.type(b"raw\r")
+        await terminal.see(b"raw\r\n")
+        data = typeable(MEBIBYTE, 5)
+        assert await echoed(terminal, data) == data
+
+
+def typeable(size: int, seed: int) -> bytes:
+    """Any bytes but the escape character, which the clients keep to themselves."""
+    return random.Random(seed).randbytes(size).replace(b"~", b"-")
+
+
+async def echoed(terminal: Terminal, data: bytes, ahead: int = 4096) -> bytes:
+    """What comes back of what is typed; ipmiconsole gives up when 8 KiB more are typed than it has sent."""
+    shown = b""
+    for begin in range(0, len(data), ahead):
+        terminal.type(data[begin : begin + ahead])
+        shown += await terminal.take(len(data[begin : begin + ahead]), 30)
+    return shown
+
+
+@clients
+async def test_both_directions_at_once_through_a_restart_of_consolesrv(client: str) -> None:
+    """What is typed is echoed; consolesrv ends and comes back in the middle."""
+    async with sol_house(client) as house, house.terminal(client) as terminal:
+        await house.opened(terminal, client)
+        await house.boot()
+        await house.log_in(terminal)
+        terminal.type(b"raw\r")
+        await terminal.see(b"raw\r\n")
+        data = typeable(128 * 1024, 6)
+        half = len(data) // 2
+        assert await echoed(terminal, data[:half]) == data[:half]
+        echoing = asyncio.create_task(echoed(terminal, data[half:]))
+        await asyncio.sleep(0.05)
+        await house.stop()
+        await asyncio.sleep(0.2)
+        await house.start()
+        assert await echoing == data[half:]
+
+
+@clients
+async def test_a_power_cycle_does_not_end_it(client: str) -> None:
+    async with sol_house(client) as house, house.terminal(client) as terminal:
+        await house.opened(terminal, client)
+        await house.boot()
+        await terminal.see(b"login: ")
+        house.press("power-button-0")
+        await until(lambda: house.machine.plant.shell.mode is Mode.CLOSED, 15)
+        await asyncio.sleep(0.5)
+        await house.boot()
+        await terminal.see(b"Starting kernel")
+        await terminal.see(b"login: ")
+        await house.log_in(terminal)
+
+
+async def test_what_was_missed_is_named() -> None:
+    """A client that acknowledges nothing for a while: consolesrv keeps 1 MiB, the rest is gone and said so."""
+    async with sol_house() as house:
+        await house.boot()
+
+        def talk() -> bytes:
+            with house.ipmi.remote() as remote:
+                assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
+                sol = SolClient(remote)
+                for text, prompt in ((b"\r", b"login: "), (b"root\r", b"Password: "), (b"x\r", b"# ")):
+                    sol.type(text)
+                    sol.see(prompt)
+                sol.type(b"send 3000000 8000000\r")
+                sol.see(b"8000000\r\n")
+                sol.rest(3.0)
+                return sol.see(b"sent 3000000", 60)
+
+        shown = await aside(talk)
+        before, mark, after = shown.partition(b"\r\n[u-bmc: ")
+        count = int(after.split()[0])
+        assert mark
+        assert after.split(b"]", 1)[0].endswith(b"bytes of the console were missed")
+        assert pattern(0, len(before)) == before
+        rest = after.split(b"]\r\n", 1)[1].removesuffix(b"\r\n")
+        assert len(before) + count + len(rest) == 3000000
+        assert pattern(len(before) + count, len(rest)) == rest
+
+
+class SolClient:
+    """Serial over LAN by hand, from the specification."""
+
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
+        self.text = b""
+        self.number = 0
+        self.last = 0
+        self.flags = 0
+
+    def rest(self, seconds: float) -> None:
+        """Acknowledge nothing for a while, but keep the session alive."""
+        time.sleep(seconds)
+
+    def pump(self, seconds: float = 0.2) -> tuple[int, int]:
+        """Take one packet; what it acknowledges."""
+        self.remote.socket.settimeout(seconds)
+        kind, payload = self.remote.receive()
+        if kind != 1:
+            return 0, 0
+        number, acked, accepted, self.flags = payload[0] & 15, payload[1] & 15, payload[2], payload[3]
+        if number:
+            if number != self.last:
+                self.text += payload[4:]
+                self.last = number
+            self.remote.send(bytes((0, number, len(payload) - 4, 0)), 1)
+        return acked, accepted
+
+    def see(self, text: bytes, seconds: float = 20.0) -> bytes:
+        deadline = time.monotonic() + seconds
+        while text not in self.text:
+            assert time.monotonic() < deadline, self.text[-500:]
+            with contextlib.suppress(TimeoutError):
+                self.pump()
+        before, _, self.text = self.text.partition(text)
+        return before
+
+    def type(self, data: bytes, operation: int = 0) -> int:
+        """Send a packet until it is acknowledged; how many characters were taken."""
+        self.number = self.number % 15 + 1
+        packet = bytes((self.number, 0, 0, operation)) + data
+        for _ in range(20):
+            self.remote.send(packet, 1)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    acked, accepted = self.pump(1.0)
+                    if acked == self.number:
+                        return accepted
+        raise TimeoutError("no acknowledgement")
+
+
+async def test_a_break_reaches_the_host_in_its_place() -> None:
+    async with sol_house() as house:
+        await house.boot()
+
+        def talk() -> None:
+            with house.ipmi.remote() as remote:
+                assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
+                sol = SolClient(remote)
+                for text, prompt in ((b"\r", b"login: "), (b"root\r", b"Password: "), (b"x\r", b"# ")):
+                    assert sol.type(text) == len(text)
+                    sol.see(prompt)
+                sol.type(b"raw\r")
+                sol.see(b"raw\r\n")
+                sol.type(b"12345")
+                sol.type(b"", 0x10)
+                sol.see(b"ended by BREAK after 5 bytes")
+                assert sol.type(b"") == 0  # a keep-alive
+
+        await aside(talk)
+
+
+async def test_commands_of_payloads() -> None:
+    async with sol_house() as house:
+
+        def talk() -> None:
+            with house.ipmi.remote() as first, house.ipmi.remote("otto", level=3) as second:
+                assert first.ask(0x06, 0x4E, b"\x0e") == (0, bytes.fromhex("03003f0000000000"))
+                assert first.ask(0x06, 0x4F, b"\x01\x01") == (0, b"\x10")
+                assert first.ask(0x06, 0x4F, b"\x01\x02") == (0x80, b"")
+                assert first.ask(0x06, 0x4A, b"\x01") == (0, b"\x01\x00\x00")
+                assert first.ask(0x06, 0x48, bytes.fromhex("01 02 c0 00 00 00")) == (0x82, b"")
+                assert first.ask(0x06, 0x48, bytes.fromhex("01 01 00 00 00 00")) == (0x84, b"")
+                assert first.ask(0x06, 0x48, bytes.fromhex("02 01 c0 00 00 00")) == (0xCC, b"")
+                code, data = first.ask(0x06, 0x48, ACTIVATE)
+                port = house.ipmi.address[1]
+                assert (code, data) == (0, bytes(4) + b"\xff\x00\xff\x00" + port.to_bytes(2, "little") + b"\xff\xff")
+                assert second.ask(0x06, 0x48, ACTIVATE) == (0x80, b"")
+                code, data = second.ask(0x06, 0x4B, b"\x01\x01")
+                assert data == first.keys.system_id.to_bytes(4, "little") + b"\x01" + bytes(7)
+                assert first.ask(0x06, 0x55, b"\x01\x01\x00") == (0x81, b"")
+                assert first.ask(0x06, 0x55, b"\x01\x01\x01") == (0, b"")
+                assert second.ask(0x06, 0x55, b"\x01\x01\x01") == (0x83, b"")
+                assert second.ask(0x06, 0x49, ACTIVATE) == (0, b"")
+                sol = SolClient(first)
+                while not sol.flags & 0x10:  # deactivated by somebody else
+                    sol.pump(3.0)
+                assert second.ask(0x06, 0x49, ACTIVATE) == (0x80, b"")
+                assert second.ask(0x06, 0x48, ACTIVATE)[0] == 0
+            with house.ipmi.remote("rita", level=2) as reader:
+                assert reader.ask(0x06, 0x48, ACTIVATE) == (0xD4, b"")
+                assert reader.ask(0x06, 0x4A, b"\x01") == (0, b"\x01\x00\x00"), "it ended with its session"
+
+        await aside(talk)
+        assert house.ipmi.server.door is not None
+        await house.ipmi.server.door._settings.set_sol(SolSettings(enabled=False))
+
+        def refused() -> None:
+            with house.ipmi.remote() as remote:
+                assert remote.ask(0x06, 0x48, ACTIVATE) == (0x81, b"")
+
+        await aside(refused)
+
+
+async def test_who_writes_already_keeps_writing_until_they_release_it() -> None:
+    async with sol_house() as house:
+        await house.boot()
+        token = calls.current.set(house.ipmi.world.call("wanda"))
+        try:
+            request = OpenConsoleRequest(name="host.0", door="ssh", writing=ConsoleWriting.TAKE_OVER)
+            opened = await house.sshsrv.ask(ConsoleService.OpenConsole, request)
+        finally:
+            calls.current.reset(token)
+        loop = asyncio.get_running_loop()
+        async with await bytelink.connect(opened.socket, opened.ticket) as link:
+
+            def talk() -> None:
+                with house.ipmi.remote("otto", level=3) as remote:
+                    assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
+                    sol = SolClient(remote)
+                    sol.see(b"[u-bmc: wanda writes to this console, what you type is dropped until they release it]")
+                    assert sol.type(b"dropped\r") == 8
+                    release = link.write(frames.encode(frames.Release()))
+                    asyncio.run_coroutine_threadsafe(release, loop).result(5)
+                    sol.see(b"[u-bmc: what you type goes to the console]")
+                    sol.type(b"root\r")
+                    assert b"dropped" not in sol.see(b"Password: ")
+
+            await aside(talk)
+
+
+@pytest.mark.skipif(shutil.which("ipmitool") is None, reason="apt install ipmitool")
+async def test_ipmitool_deactivates_and_tests_the_loop() -> None:
+    async with sol_house() as house:
+        port, secret = str(house.ipmi.address[1]), house.ipmi.secrets["admin"].decode()
+        base = ("ipmitool", "-I", "lanplus", "-H", "127.0.0.1", "-p", port, "-U", "admin", "-P", secret)
+        shown = await tool(*base, "sol", "deactivate", expect=1)
+        assert "already de-activated" in shown
+        await tool(*base, "sol", "looptest", "2", "50")
