@@ -20,13 +20,16 @@ RUN := $(VENV)/.stamp-run-$(WHERE)
 DEV := $(VENV)/.stamp-dev-$(WHERE)
 MOVED := $(filter-out $(RUN) $(DEV),$(wildcard $(VENV)/.stamp-*))
 
+# Short, because the path of a unix socket is at most 107 bytes long (unix(7)).
+TMP_TESTS := $(or $(TMPDIR),/tmp)/ubmc-$(WHERE)
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup run check test soak bench schema docs lock fmt wheel clean FORCE
+.PHONY: help setup run webui webui-dev check test soak bench schema docs lock fmt wheel clean FORCE
 
 help: ## list the targets
-	@sed -n 's/^\([a-z ]*\):.*## \(.*\)/\1@\2/p' Makefile | while IFS=@ read -r name text; do \
+	@sed -n 's/^\([a-z -]*\):.*## \(.*\)/\1@\2/p' Makefile | while IFS=@ read -r name text; do \
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 FORCE:
@@ -52,16 +55,23 @@ $(DEV): requirements/dev.txt $(RUN)
 
 setup: $(DEV) ## make .venv with all that the program and its tests need
 
-run: $(RUN) ## start the simulated board; more by ARGS='--board qemu'
+run: $(RUN) webui ## start the simulated board; more by ARGS='--board qemu'
 	@$(BIN)/ubmc run $(ARGS)
+
+webui: $(RUN) ## build the web UI, if its sources changed
+	@$(BIN)/python tools/webui.py build
+
+webui-dev: $(RUN) ## the web UI with hot reload, beside a board that runs; another one by UBMC_URL=https://...
+	@$(BIN)/python tools/webui.py dev
 
 check: setup ## format, lint, types, imports, schema, generated files, unit tests; before every commit
 	@$(BIN)/python tools/check.py $(STEPS)
 
-test: check ## check, and every other test; says what it skipped
-	@$(BIN)/python -m pytest tests --ignore tests/unit --numprocesses 2 --dist loadfile --durations 60 --durations-min 5 $(ARGS)
+test: check webui ## check, and every other test; says what it skipped
+	@rm -rf $(TMP_TESTS)
+	@$(BIN)/python -m pytest tests --ignore tests/unit --basetemp $(TMP_TESTS) --numprocesses 2 --dist loadfile --durations 60 --durations-min 5 $(ARGS)
 
-soak: setup ## the long form: thousands of kills, millions of inputs
+soak: setup webui ## the long form: thousands of kills, millions of inputs
 	@UBMC_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 0 tests $(ARGS)
 
 bench: setup ## measure, beside references in the same run
@@ -83,10 +93,10 @@ fmt: setup ## format, and repair what the linter can
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format --quiet
 
-wheel: setup ## build dist/*.whl, which runs without this checkout
+wheel: setup webui ## build dist/*.whl, which runs without this checkout
 	@rm -rf build
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
 
 clean: ## remove .venv and all that was built
-	@rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) src/ubmc/webui webui/node_modules webui/.svelte-kit webui/build webui/src/lib/gen build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

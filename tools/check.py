@@ -23,6 +23,9 @@ STEP_TIMEOUT_SECONDS = 600.0
 STEPS: dict[str, str] = {
     "unit": "{bin}/python -m pytest tests/unit -q",
     "types": "{bin}/mypy",
+    "webui-types": "{bin}/python tools/webui.py types",
+    "webui-test": "{bin}/python tools/webui.py test",
+    "webui-lint": "{bin}/python tools/webui.py lint",
     "generated": "{bin}/python tools/generate.py --check",
     "imports": "{bin}/lint-imports --no-logo",
     "schema": "{bin}/buf lint",
@@ -74,7 +77,7 @@ def show(result: Result) -> None:
     """Prints all that a failed step said, and the last line of a good one."""
     lines = result.output.splitlines()
     told = lines[-1].strip("= ") if result.passed and lines else ""
-    print(f"{'ok    ' if result.passed else 'FAILED'} {result.name:10}{result.seconds:6.1f} s  {told}", flush=True)
+    print(f"{'ok    ' if result.passed else 'FAILED'} {result.name:12}{result.seconds:6.1f} s  {told}", flush=True)
     if not result.passed:
         print("\n".join(f"       {line}" for line in lines), flush=True)
 

@@ -117,7 +117,8 @@ def render() -> str:
     """The whole document."""
     lines = [INTRO]
     lines += _section("Host", "host.0", host.HOST, dict(host.STATES))
-    lines += ["`force cycle` is asked for by the host watchdog only.", ""]
+    pressed = ", ".join(f"`{wanted.value}` in the phase `{phase.value}`" for phase, wanted in host.ON_PRESS.items())
+    lines += [f"A push of the power button asks for {pressed}.", ""]
     lines += _section("Chassis", "chassis.0", chassis.CHASSIS, dict(chassis.STATES))
     guarded = " and ".join(f"`{request.value}` ({forced})" for request, forced in chassis.GUARDED.items())
     lines += [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ubmc import layout as layouts
 from ubmc.boards import build
-from ubmc.compose.doors import door
+from ubmc.compose.doors import before_ssh, consoles, door, ipmi
 from ubmc.compose.managers import before_walls
 from ubmc.compose.processes import process_specs
 from ubmc.compose.program import Program
@@ -23,7 +23,7 @@ from ubmc.kit.channel import Channel
 from ubmc.kit.errors import Busy
 from ubmc.kit.process import Factory, ProcessFace, run_child
 from ubmc.kit.walls import Walls
-from ubmc.layout import DOOR, MANAGERS, SAFETY, lay_out, walls_of
+from ubmc.layout import CONSOLES, DOOR, IPMI, MANAGERS, SAFETY, SSH, lay_out, walls_of
 from ubmc.services.ipc.permissions import matrix
 from ubmc.services.ipc.server import NatsServer, find_binary
 from ubmc.services.operator.plan import ChildPlan, Plan
@@ -76,8 +76,11 @@ def _plan(program: Program, lock: int) -> Plan:
         SAFETY: lambda: partial(safety, program),
         MANAGERS: lambda: before_walls(program, layout),
         DOOR: lambda: partial(door, program),
+        CONSOLES: lambda: partial(consoles, program, layout),
+        SSH: lambda: before_ssh(program, layout),
+        IPMI: lambda: partial(ipmi, program, layout),
     }
-    specs = process_specs(program.board)
+    specs = process_specs(program.board, program.owner)
     permissions = matrix(specs, schema)
     otlp = program.owner.telemetry.otlp_endpoint or ""
     children = tuple(

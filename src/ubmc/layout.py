@@ -12,15 +12,16 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from ubmc.boards.build import sim_directory
+from ubmc.boards.build import IPMI_SOCKET, host_directory, sim_directory
 from ubmc.boards.owner import OwnerSpec, parse_endpoint
 from ubmc.boards.spec import BoardSpec, GpioLinesSpec, LineLedSpec, QemuSpec, SimLinesSpec, SysfsLedSpec
 from ubmc.boards.spec_assets import EepromFruSpec
+from ubmc.boards.spec_console import TtyConsoleSpec
 from ubmc.boards.spec_cooling import SimFanSpec
 from ubmc.boards.spec_sensors import SimSensorSpec, VirtualSensorSpec
 from ubmc.hw.sim.protocol import socket_path
@@ -37,6 +38,9 @@ UIDS: Mapping[str, int] = MappingProxyType(
 )
 _HARDWARE = (Path("/dev"), Path("/sys"))
 _NULL = Path("/dev/null")
+_NETWORK = tuple(
+    map(Path, ("/sys/class/net", "/sys/devices", "/proc/net", "/etc/resolv.conf", "/etc/systemd", "/etc/chrony"))
+)
 _MOVED = ("precious.db", "expendable.db", FILE_NAME)
 _LOWEST_FREE_PORT = 1024
 
@@ -163,6 +167,19 @@ def _hand_out(layout: Layout, board: BoardSpec) -> None:
         walls.set_mode(folder, mode)
     if isinstance(board.lines, SimLinesSpec):
         _share_machine(sim_directory(layout.machine))
+    for host in board.hosts:
+        if isinstance(host.power, QemuSpec) and host.power.ipmi:
+            _share_ipmi(host_directory(layout.machine, host.name))
+
+
+def _share_ipmi(folder: Path) -> None:
+    """Let the IPMI door reach the guest behind a virtual machine's IPMI interface, and nothing else of it."""
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, UIDS[SAFETY], UIDS[IPMI], follow_symlinks=False)
+    walls.set_mode(folder, 0o2710)
+    with contextlib.suppress(FileNotFoundError):  # of one that runs already
+        os.chown(folder / IPMI_SOCKET, UIDS[SAFETY], UIDS[IPMI], follow_symlinks=False)
+        walls.set_mode(folder / IPMI_SOCKET, 0o660)
 
 
 def _share_machine(folder: Path) -> None:
@@ -187,12 +204,21 @@ def walls_of(process: str, layout: Layout, board: BoardSpec, owner: OwnerSpec, s
         return _managers(uid, layout, board, owner, readable)
     if process == BUS:
         return Walls(uid, uid, writable=(layout.bus, _NULL), readable=(*readable, server.parent))
+    if process == CONSOLES:
+        return _consoles(layout, board, readable)
     if process not in UIDS:
         raise KeyError(process)
-    ports = [parse_endpoint(each)[1] for each in (*owner.listen, *owner.web.redirect)]
-    low = any(0 < port < _LOWEST_FREE_PORT for port in ports)
-    kept = frozenset({Capability.NET_BIND_SERVICE}) if low else frozenset()
-    return Walls(uid, uid, kept, writable=(_NULL,), readable=readable)
+    endpoints, kept = {
+        DOOR: ((*owner.listen, *owner.web.redirect), ()),
+        SSH: (owner.ssh.listen, (layout.ssh,)),
+        IPMI: (owner.ipmi.listen, (layout.ipmi,)),
+    }[process]
+    return Walls(uid, uid, _to_listen(endpoints), writable=(*kept, _NULL), readable=readable)
+
+
+def _to_listen(endpoints: Sequence[str]) -> frozenset[Capability]:
+    low = any(0 < parse_endpoint(each)[1] < _LOWEST_FREE_PORT for each in endpoints)
+    return frozenset({Capability.NET_BIND_SERVICE}) if low else frozenset()
 
 
 def _safety(uid: int | None, layout: Layout, board: BoardSpec, readable: tuple[Path, ...]) -> Walls:
@@ -213,6 +239,8 @@ def _safety(uid: int | None, layout: Layout, board: BoardSpec, readable: tuple[P
 def _managers(uid: int | None, layout: Layout, board: BoardSpec, owner: OwnerSpec, readable: tuple[Path, ...]) -> Walls:
     virtual = has_virtual_machine(board)
     hardware = _lights_are_real(board) or any(isinstance(asset.fru, EepromFruSpec) for asset in board.assets)
+    modelled = virtual or isinstance(board.lines, SimLinesSpec)
+    network = () if modelled else _NETWORK
     hook = tuple(Path(each) for each in owner.security.acme_dns_hook[:1] if Path(each).is_absolute())
     writable = (layout.managers, layout.tls, _NULL)
     return Walls(
@@ -220,7 +248,20 @@ def _managers(uid: int | None, layout: Layout, board: BoardSpec, owner: OwnerSpe
         uid,
         frozenset({Capability.DAC_OVERRIDE}) if virtual or hardware else frozenset(),
         writable=(*writable, *(_HARDWARE if hardware else ())),
-        readable=(*readable, *hook, layout.machine),
+        readable=(*readable, *hook, *network, layout.machine),
+    )
+
+
+def _consoles(layout: Layout, board: BoardSpec, readable: tuple[Path, ...]) -> Walls:
+    real = any(isinstance(host.console, TtyConsoleSpec) for host in board.hosts)
+    uid = layout.uid(CONSOLES)
+    simulated = isinstance(board.lines, SimLinesSpec)
+    return Walls(
+        uid,
+        layout.uid(MANAGERS) if simulated else uid,  # the group that may talk to the simulated machine
+        frozenset({Capability.DAC_OVERRIDE}) if real or has_virtual_machine(board) else frozenset(),
+        writable=(layout.console, layout.machine, _NULL, *((Path("/dev"),) if real else ())),
+        readable=readable,
     )
 
 

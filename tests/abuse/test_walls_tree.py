@@ -31,7 +31,9 @@ from ubmc.layout import UIDS, Layout, walls_of
 
 pytestmark = KILLS_PEERS
 PYTHON = sys.executable  # as it was before the fixtures below put another in its place
-WALLED = ("safety", "managers", "websrv", "nats-server")
+WALLED = ("safety", "managers", "websrv", "nats-server", "consolesrv", "sshsrv", "ipmisrv")
+DOORS = ("--ssh", "127.0.0.1:0", "--ipmi", "127.0.0.1:0")
+GROUPS = {"consolesrv": UIDS["managers"]}  # which may talk to the simulated machine
 
 
 def opened_world(folder: Path, closed: Path) -> str:
@@ -96,7 +98,7 @@ def program() -> Iterator[Program]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "executable", interpreter(folder))
-            with Program(folder / "state") as running:
+            with Program(folder / "state", *DOORS) as running:
                 running.login()
                 yield running
     finally:
@@ -113,7 +115,7 @@ def test_each_process_has_a_user_of_its_own_and_nothing_of_roots_power(program: 
     assert set(found) == {*WALLED, "guardian"}
     for name in WALLED:
         assert found[name]["Uid"].split() == [str(UIDS[name])] * 4, name
-        assert found[name]["Gid"].split() == [str(UIDS[name])] * 4, name
+        assert found[name]["Gid"].split() == [str(GROUPS.get(name, UIDS[name]))] * 4, name
         assert found[name]["Groups"] == "", name
         for kind in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"):
             assert int(found[name][kind], 16) == 0, (name, kind)

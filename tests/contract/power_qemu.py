@@ -215,11 +215,7 @@ class QemuBench:
     async def type(self, letter: str) -> None:
         """Send one letter to the guest."""
         async with asyncio.timeout(10):
-            _, writer = await asyncio.open_unix_connection(str(self.layout.serial))
-            writer.write(letter.encode())
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
+            await asyncio.to_thread(self.layout.serial_input.write_bytes, letter.encode())
 
     async def guest_shutdown(self) -> None:
         """The operating system powers itself off."""

@@ -14,7 +14,7 @@ import pytest
 from tests.contract import power_sim
 from tests.contract.power_rig import BootRig, Factory, Rig
 
-from ubmc.hw.power.port import Action, BootTarget, Level, News, Power, Sight
+from ubmc.hw.power.port import Action, Boot, BootTarget, Level, News, Power, Sight
 from ubmc.kit.errors import Refused, UbmcError, Unavailable
 
 Run = Callable[[Callable[[Rig], Awaitable[None]]], None]
@@ -197,7 +197,7 @@ async def opened_to_boot(rig: Rig) -> AsyncIterator[tuple[Power, BootRig] | None
             return
         assert power.boot_targets == frozenset()
         with pytest.raises(Refused, match="set that in its firmware"):
-            await power.do(Action.ON, boot=BootTarget.CD)
+            await power.do(Action.ON, boot=Boot(BootTarget.CD))
         assert not await rig.is_on()
         yield None
 
@@ -211,7 +211,7 @@ def test_every_target_is_booted_from_once_and_then_the_own_order_holds_again(run
             await turn_on(rig, power)
             await boots_from(rig, BootTarget.DISK)
             for target in power.boot_targets - {BootTarget.DISK}:
-                await power.do(Action.RESET, boot=target)
+                await power.do(Action.RESET, boot=Boot(target))
                 await boots_from(rig, target)
                 await power.do(Action.RESET)
                 await boots_from(rig, BootTarget.DISK)
@@ -227,7 +227,7 @@ def test_a_power_on_boots_from_a_target_and_the_guests_own_restart_does_not(run:
             power, rig = able
             sights = power.watch()
             await seen(rig, sights, Level.OFF)
-            await power.do(Action.ON, boot=BootTarget.CD)
+            await power.do(Action.ON, boot=Boot(BootTarget.CD))
             await boots_from(rig, BootTarget.CD)
             await rig.os_up()
             await rig.guest_reset()
@@ -235,7 +235,7 @@ def test_a_power_on_boots_from_a_target_and_the_guests_own_restart_does_not(run:
             await rig.os_up()
             await rig.guest_shutdown()
             await seen(rig, sights, Level.OFF)
-            await power.do(Action.ON, boot=BootTarget.CD)  # of a virtual machine the process is still there
+            await power.do(Action.ON, boot=Boot(BootTarget.CD))  # of a virtual machine the process is still there
             await boots_from(rig, BootTarget.CD)
             await power.do(Action.FORCE_OFF)
             await seen(rig, sights, Level.OFF)
@@ -250,9 +250,9 @@ def test_a_boot_that_cannot_be_chosen_is_refused(run: Run) -> None:
         async with opened(rig) as power:
             for target in frozenset(BootTarget) - power.boot_targets:
                 with pytest.raises(Refused, match="boot"):
-                    await power.do(Action.ON, boot=target)
+                    await power.do(Action.ON, boot=Boot(target))
             with pytest.raises(Refused, match="boots nothing"):
-                await power.do(Action.FORCE_OFF, boot=BootTarget.DISK)
+                await power.do(Action.FORCE_OFF, boot=Boot(BootTarget.DISK))
             assert not await rig.is_on()
 
     run(body)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.contract.power_qemu import BINARY, PATIENCE, QemuBench, boot_sector, machine, needs_qemu, until
 
-from ubmc.hw.power.port import Action, BootTarget
+from ubmc.hw.power.port import Action, Boot, BootTarget
 from ubmc.hw.qemu import process
 from ubmc.hw.qemu.boot import ECHO_SECONDS
 from ubmc.hw.qemu.machine import Accelerator, Drive, Layout, MachineSpec, boot_devices, command, own_order
@@ -60,13 +60,13 @@ async def test_the_network_is_booted_from_once() -> None:
             assert power.boot_targets == {DISK, CD, PXE}
             await power.do(Action.ON)
             await boots_are(bench, DISK)
-            await power.do(Action.RESET, boot=PXE)
+            await power.do(Action.RESET, boot=Boot(PXE))
             await boots_are(bench, DISK, PXE)
             assert await index(bench, "nic0") == 3
             await bench.guest_reset()
             await boots_are(bench, DISK, PXE, DISK)
             await power.do(Action.FORCE_OFF)
-            await power.do(Action.ON, boot=PXE)
+            await power.do(Action.ON, boot=Boot(PXE))
             await boots_are(bench, PXE)
             await power.do(Action.RESET)
             await boots_are(bench, PXE, DISK)
@@ -79,7 +79,7 @@ async def test_without_a_bootable_disk_the_own_order_goes_on_to_the_cd() -> None
         bench.spec.drives[0].path.write_bytes(bytes(1 << 20))
         power = await opened(bench.driver())
         try:
-            await power.do(Action.ON, boot=DISK)
+            await power.do(Action.ON, boot=Boot(DISK))
             await boots_are(bench, CD)
         finally:
             await power.close()
@@ -92,7 +92,7 @@ async def test_a_paused_machine_boots_from_a_target_too() -> None:
             await power.do(Action.ON)
             await boots_are(bench, DISK)
             await bench.qmp("stop")
-            await power.do(Action.RESET, boot=CD)
+            await power.do(Action.RESET, boot=Boot(CD))
             await boots_are(bench, DISK, CD)
             await own_again(bench, "drive1", 2)
         finally:
@@ -105,7 +105,7 @@ async def test_an_override_outlives_its_driver_by_one_boot_at_most() -> None:
         power = await opened(bench.driver())
         await power.do(Action.ON)
         await boots_are(bench, DISK)
-        await power.do(Action.RESET, boot=CD)
+        await power.do(Action.RESET, boot=Boot(CD))
         await power.close()
         path = {"path": "/machine/peripheral/drive1", "property": "bootindex"}
         await boots_are(bench, DISK, CD)
@@ -130,7 +130,7 @@ async def test_a_machine_that_lacks_the_device_says_so_and_boots_its_own_way() -
         heir = await opened(bench.driver())  # the board file has a CD by now
         try:
             with pytest.raises(Refused, match="runs without what it would boot from"):
-                await heir.do(Action.RESET, boot=CD)
+                await heir.do(Action.RESET, boot=Boot(CD))
             assert bench.booted_from() == [DISK]
             await heir.do(Action.RESET)
             await boots_are(bench, DISK, DISK)

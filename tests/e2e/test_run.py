@@ -135,7 +135,7 @@ def test_two_addresses(state: Path) -> None:
 def test_the_end_is_in_order_and_soon(state: Path, number: signal.Signals) -> None:
     with running(state, password="some password 1") as program:
         children = program.processes()
-        assert children.keys() == {"guardian", "nats-server", "safety", "managers", "websrv"}
+        assert children.keys() == {"guardian", "nats-server", "safety", "managers", "websrv", "consolesrv"}
         assert len(list((Path("/proc") / str(program.pid) / "task").iterdir())) == 1
         began = time.monotonic()
         os.kill(program.pid, number)

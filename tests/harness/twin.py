@@ -16,7 +16,7 @@ from ubmc.hw.sim.plant import Plant, Settings
 from ubmc.hw.sim.shape import Quantity
 from ubmc.kit.errors import UbmcError
 from ubmc.kit.readings import Quality, Reading, Readings
-from ubmc.plans import thermal_plan
+from ubmc.plans.safety import thermal_plan
 from ubmc.services.thermalmgr.control import Control, Step
 from ubmc.services.thermalmgr.plan import ThermalPlan
 from ubmc.services.thermalmgr.profile import Profile

@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +61,14 @@ def cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
     return bytes(archive)
 
 
-def prepare() -> Guest:
-    """The guest, from the cache or newly made; skips the test if that cannot be."""
+def prepare(init: str = INIT, more: Mapping[str, tuple[int, bytes]] | None = None, name: str = "initrd") -> Guest:
+    """The guest, from the cache or newly made; skips the test if that cannot be.
+
+    Args:
+        init: what the kernel starts.
+        more: further files of the initial RAM disk, as for `cpio`.
+        name: of the initial RAM disk in the cache.
+    """
     wanted = os.environ.get("UBMC_TEST_GUEST")
     if not wanted:
         pytest.skip(
@@ -79,11 +86,12 @@ def prepare() -> Guest:
         "bin": (stat.S_IFDIR | 0o755, b""),
         "modules": (stat.S_IFDIR | 0o755, b""),
         "bin/busybox": (stat.S_IFREG | 0o755, Path(busybox).read_bytes()),
-        "init": (stat.S_IFREG | 0o755, INIT.encode()),
+        "init": (stat.S_IFREG | 0o755, init.encode()),
+        **(more or {}),
     }
     for number, module in enumerate(MODULES):
         files[f"modules/{number}.ko"] = (stat.S_IFREG | 0o644, (modules / f"{module}.ko").read_bytes())
-    initrd = cache / "initrd"
+    initrd = cache / name
     initrd.write_bytes(cpio(files))
     return Guest(kernel, initrd)
 

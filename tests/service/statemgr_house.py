@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from tests.harness.bus import BusWorld
 
 from ubmc.hw.power.buttons import ButtonBoard, ButtonPower, Wire
 from ubmc.hw.power.level import ChassisLine, LevelBoard
+from ubmc.hw.power.port import BootTarget
 from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.inprocess import InProcessMachine
 from ubmc.hw.sim.lines import SimLines
@@ -35,6 +37,7 @@ from ubmc.services.operator.guardian import Guardian
 from ubmc.services.powermgr.service import MakePower, PowerManager
 from ubmc.services.statemgr.options import PATIENCE, ChassisPlan, HostPlan, Options
 from ubmc.services.statemgr.service import StateManager
+from ubmc.v1alpha1.bios_pb import BiosAttribute, BiosChange
 from ubmc.v1alpha1.chassis_pb import (
     ChangeChassisPowerRequest,
     Chassis,
@@ -129,6 +132,10 @@ class Listener(Service):
     async def identify_change(self, news: ChassisIdentifyChange) -> None:
         self.heard.append(news)
 
+    @on(BiosChange)
+    async def bios_change(self, news: BiosChange) -> None:
+        self.heard.append(news)
+
     @on(ManagementControllerRestart)
     async def restart(self, news: ManagementControllerRestart) -> None:
         self.heard.append(news)
@@ -195,16 +202,28 @@ class House:
     def _host(self, _keep: Any) -> ButtonPower:
         control = self.control
         return ButtonPower(
-            SimLines(self.machine.dial), BOARD, mains_epoch=control.mains_epoch, set_boot=control.set_boot
+            SimLines(self.machine.dial),
+            BOARD,
+            mains_epoch=control.mains_epoch,
+            set_boot=control.set_boot,
+            boot_order=(BootTarget.DISK,),
+            stages=partial(control.stages, "host.0"),
         )
 
     def _supply(self, _keep: Any) -> ChassisLine:
         board = LevelBoard(Wire("psu-enable"), Wire("psu-good"), 0.0)
         return ChassisLine(SimLines(self.machine.dial), board, mains_epoch=self.control.mains_epoch)
 
-    async def start_state(self, *, wired: bool = True, fingerprint: str = "board-1", front_wired: bool = False) -> None:
+    async def start_state(
+        self,
+        *,
+        wired: bool = True,
+        fingerprint: str = "board-1",
+        front_wired: bool = False,
+        bios: tuple[BiosAttribute, ...] = (),
+    ) -> None:
         service = StateManager(
-            [HostPlan("host.0", front_wired)],
+            [HostPlan("host.0", front_wired, rest_seconds=0.1, bios=bios)],
             [ChassisPlan("chassis.0", ("host.0",), wired)],
             self._database,
             fingerprint=fingerprint,

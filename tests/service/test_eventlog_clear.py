@@ -10,9 +10,10 @@ import pytest
 from tests.harness.bus import BusWorld
 from tests.service.eventlog_house import PROCESSES, process, read, world
 
-from ubmc.kit.errors import Denied
+from ubmc.kit.errors import Denied, NotFound
 from ubmc.v1alpha1.event_pb import (
     ClearEventsRequest,
+    DeleteEventRequest,
     Event,
     GetEventLogRequest,
     ListEventsRequest,
@@ -49,6 +50,52 @@ async def test_clear_takes_all_tells_who_and_watchers_go_on(tmp_path: Path) -> N
         watching = made.watch(f"{update.cursor.partition(':')[0]}:3")  # somebody who had seen the first three
         assert [update.event.id for update in await read(watching, 4) if update.event] == [6, 7, 8]
         await watching.aclose()
+
+
+async def test_one_event_is_taken_out_and_that_is_told(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        for number in range(3):
+            await made.tell(f"n{number}")
+        await made.until(lambda events: len(events) == 3)
+        before = await made.state()
+        assert before.newest_time is not None
+        assert before.cleared_time is None
+        await made.door.forward(EventService.DeleteEvent, DeleteEventRequest(id=2), made.bus.call("admin"))
+        events = await made.until(lambda events: any(event.message_id == "Audit.Call" for event in events))
+        assert [event.id for event in events] == [1, 3, 4, 5]
+        assert events[2].message == "event 2 (Host.News) was taken out of the log"
+        assert events[2].cause is not None
+        assert events[2].cause.user == "admin"
+        after = await made.state()
+        assert (after.count, after.cleared, after.dropped) == (4, 1, 0)
+        assert after.cleared_time is not None
+        with pytest.raises(NotFound, match="no event 2"):
+            await made.door.forward(EventService.DeleteEvent, DeleteEventRequest(id=2), made.bus.call("admin"))
+        with pytest.raises(Denied):
+            call = made.bus.call("olga", "Operator")
+            await made.door.forward(EventService.DeleteEvent, DeleteEventRequest(id=1), call)
+
+
+async def test_an_event_that_was_taken_out_does_not_come_back_with_another_start(tmp_path: Path) -> None:
+    path = tmp_path / "expendable.db"
+    async with BusWorld(*PROCESSES) as bus:
+        teller, door = await bus.place("safety"), await bus.place("websrv")
+
+        async def kinds(enough: int) -> list[str]:
+            async with asyncio.timeout(20):
+                while True:
+                    page = await door.forward(EventService.ListEvents, ListEventsRequest(), bus.call("admin"))
+                    if len(page.events) >= enough:
+                        return [event.message_id for event in page.events]
+                    await asyncio.sleep(0.02)
+
+        async with process(bus, path):
+            await teller.tell("host.0", HostNews(name="host.0", what="one"))
+            assert await kinds(1) == ["Host.News"]
+            await door.forward(EventService.DeleteEvent, DeleteEventRequest(id=1), bus.call("admin"))
+        async with process(bus, path):
+            await teller.tell("host.0", HostNews(name="host.0", what="two"))
+            assert (await kinds(3)).count("Host.News") == 1
 
 
 async def test_clear_up_to_an_id_leaves_the_rest(tmp_path: Path) -> None:

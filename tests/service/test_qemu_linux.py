@@ -67,12 +67,7 @@ async def printed(layout: Layout, text: str, times: int = 1) -> str:
 
 
 async def run_in_guest(layout: Layout, line: str) -> None:
-    _, writer = await asyncio.open_unix_connection(str(layout.serial))
-    writer.write(f"{line}\n".encode())
-    await writer.drain()
-    await asyncio.sleep(0.5)  # a serial port has no end of file to wait for
-    writer.close()
-    await writer.wait_closed()
+    await asyncio.to_thread(layout.serial_input.write_bytes, f"{line}\n".encode())
 
 
 async def first(power: QemuPower, news: News) -> Sight:

@@ -269,6 +269,11 @@ async def test_password_given_by_an_administrator_must_be_changed() -> None:
                 await made.ask(login.token, UserService.ChangePassword, bad)
         with pytest.raises(NotFound):
             await made.ask(admin, UserService.ChangePassword, ChangePasswordRequest(name="no", new_password="x" * 9))
+        first = ChangePasswordRequest(name="olga", new_password="from the door")
+        await made.ask(login.token, UserService.ChangePassword, first)  # it was opened by the password, for this alone
+        again = ChangePasswordRequest(name="olga", new_password="from the attic")
+        with pytest.raises(Invalid, match="current"):
+            await made.ask(login.token, UserService.ChangePassword, again)
 
 
 async def test_roles_are_listed() -> None:

@@ -145,7 +145,21 @@ class IpmiDoor(Service):
     """A door may ask for an IPMI secret."""
 
     name = "ipmisrv"
-    calls = (UserService.GetIpmiKey,)
+    calls = (
+        UserService.GetIpmiKey,
+        UserService.ListIpmiUsers,
+        UserService.TestIpmiSecret,
+        SessionService.ExchangeIpmi,
+        SessionService.EndIpmiSession,
+        SessionService.ReportIpmiFailure,
+    )
+
+
+class SshDoor(Service):
+    """A door may ask who has an SSH key."""
+
+    name = "sshsrv"
+    calls = (SessionService.CheckSshKey, SessionService.LoginSshKey, SessionService.ExchangeToken)
 
 
 def allow_all(_connected: socket.socket) -> None:
@@ -155,6 +169,7 @@ def allow_all(_connected: socket.socket) -> None:
 MANAGERS = ProcessSpec("managers", (UserManager, Keeper))
 WEBSRV = ProcessSpec("websrv", (Door,), door=True)
 IPMISRV = ProcessSpec("ipmisrv", (IpmiDoor,), door=True)
+SSHSRV = ProcessSpec("sshsrv", (SshDoor,), door=True)
 
 
 class House:
@@ -262,7 +277,7 @@ class House:
 async def house(
     options: SessionOptions | None = None, given: str | None = FIRST, policy: AccountPolicy | None = None
 ) -> AsyncIterator[House]:
-    async with BusWorld(MANAGERS, WEBSRV, IPMISRV) as world:
+    async with BusWorld(MANAGERS, WEBSRV, IPMISRV, SSHSRV) as world:
         made = House(world, options or SessionOptions(), policy)
         made.given = given
         try:

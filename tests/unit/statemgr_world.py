@@ -8,14 +8,17 @@ from typing import Any
 
 from protobuf import Message
 
-from ubmc.kit.errors import Unavailable
+from ubmc.kit.errors import Refused, Unavailable
 from ubmc.kit.testing import run_virtual
 from ubmc.services.statemgr.host import HostRequest
-from ubmc.services.statemgr.managed_host import HostPorts, ManagedHost
+from ubmc.services.statemgr.managed_host import ManagedHost
 from ubmc.services.statemgr.options import HostPlan, Options
+from ubmc.services.statemgr.ports import HostPorts
+from ubmc.services.statemgr.settings import BootChoice
 from ubmc.services.statemgr.store import HostMemory
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.host_pb import (
+    BootFirmware,
     BootTarget,
     Cause,
     HostNews,
@@ -48,14 +51,34 @@ class World:
         self.hold.set()
         self.broken = ""
         self.asked: list[bool] = []
-        ports = HostPorts(self.drive, self.keep, self.tell, lambda _name: None, lambda _name: self.no_power)
+        self.firmwares: list[BootFirmware] = []
+        self.choices: list[BootChoice] = []
+        self.boots = 0
+        ports = HostPorts(
+            drive=self.drive,
+            keep=self.keep,
+            tell=self.tell,
+            changed=lambda _name: None,
+            interlock=lambda _name: self.no_power,
+            check_uri=self.check_uri,
+            booted=self.booted,
+        )
         self.host = ManagedHost(HostPlan("host.0", front_wired), memory or HostMemory(), Options(**options), ports)
 
-    async def drive(self, name: str, action: WireAction, target: BootTarget, seconds: float, asked: bool) -> None:
+    def booted(self, name: str) -> None:
+        assert name == "host.0"
+        self.boots += 1
+
+    async def check_uri(self, uri: str) -> None:
+        if "127.0.0.1" in uri:
+            raise Refused("loopback is not for others")
+
+    async def drive(self, name: str, action: WireAction, boot: BootChoice, seconds: float, asked: bool) -> None:
         assert name == "host.0"
         assert seconds > 0
         self.asked.append(asked)
-        self.driven.append((action, target))
+        self.driven.append((action, boot.target))
+        self.choices.append(boot)
         hold = self.hold
         await hold.wait()
         if self.broken:
@@ -96,6 +119,7 @@ class World:
             mains_epoch=self.epoch,
             actions=self.wires,
             boot_targets=self.targets,
+            boot_firmwares=self.firmwares,
             tripped=tripped,
             too_hot=too_hot,
         )

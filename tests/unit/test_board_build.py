@@ -23,7 +23,8 @@ from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.dial import unix_dial
 from ubmc.hw.sim.process import is_running
 from ubmc.kit.errors import Invalid, NotFound, Unavailable
-from ubmc.plans import asset_plans, sensor_plans, thermal_plan
+from ubmc.plans.assets import asset_plans
+from ubmc.plans.safety import sensor_plans, thermal_plan
 
 WHOLE = (targets_folder() / "sim" / "board.toml").read_text()
 SIM = WHOLE.partition("# --- sensors")[0]  # power and lights alone
@@ -316,6 +317,7 @@ def test_a_real_board_needs_no_machine_and_gets_linux_lines(tmp_path: Path) -> N
 
 def test_only_one_host_of_a_chassis_reads_its_identify_button(tmp_path: Path) -> None:
     second = SIM[SIM.index("[[hosts]]") : SIM.index("[[chassis]]")].replace('"host.0"', '"host.1"')
+    second = second.replace('console = { kind = "sim" }\n', "")
     for name in ("power-button-0", "reset-button-0", "nmi-button-0", "power-good-0", "front-power-button"):
         second = second.replace(name, name + "-b")
     text = SIM.replace("[[chassis]]", second + "[[chassis]]").replace('["host.0"]', '["host.0", "host.1"]')

@@ -16,7 +16,8 @@ from ubmc.boards.load import load_board
 from ubmc.boards.report import check_report
 from ubmc.boards.shape import keys
 from ubmc.boards.spec import BoardSpec
-from ubmc.plans import asset_plans, sensor_plans, thermal_plan
+from ubmc.plans.assets import asset_plans
+from ubmc.plans.safety import sensor_plans, thermal_plan
 
 PAGE = ROOT / "docs" / "porting.md"
 SECTIONS = ("i2c", "sensors", "fans", "zones", "assets", "lines")

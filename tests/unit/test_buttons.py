@@ -13,7 +13,7 @@ import pytest
 
 from ubmc.hw.gpio.port import Release
 from ubmc.hw.power.buttons import ButtonBoard, ButtonPower, Wire
-from ubmc.hw.power.port import Action, BootTarget, Level, News, Sight
+from ubmc.hw.power.port import Action, Boot, BootTarget, Level, News, Sight
 from ubmc.hw.sim.control import Control
 from ubmc.hw.sim.inprocess import InProcessMachine
 from ubmc.hw.sim.lines import SimInputLine, SimLines
@@ -273,11 +273,11 @@ async def test_the_firmware_is_told_before_the_press_and_told_again_when_there_i
     async with world() as w:
         assert w.power.boot_targets == frozenset(BootTarget)
         with pytest.raises(Refused, match="the host is off"):
-            await w.power.do(Action.RESET, boot=BootTarget.CD)
+            await w.power.do(Action.RESET, boot=Boot(BootTarget.CD))
         with pytest.raises(Refused, match="boots nothing"):
-            await w.power.do(Action.SOFT_OFF, boot=BootTarget.CD)
+            await w.power.do(Action.SOFT_OFF, boot=Boot(BootTarget.CD))
         assert w.plant.host.boot_next is None  # what is refused leaves nothing behind
-        await w.power.do(Action.ON, boot=BootTarget.USB)
+        await w.power.do(Action.ON, boot=Boot(BootTarget.USB))
         names = [change.name for change in w.trace]
         assert names.index("host.0.boot_next") < names.index(BUTTON)
         await asyncio.sleep(1)
@@ -291,7 +291,7 @@ async def test_the_firmware_is_told_before_the_press_and_told_again_when_there_i
 
 @virtual
 async def test_a_firmware_that_cannot_be_told_is_not_booted() -> None:
-    async def deaf(_boot: BootTarget | None) -> None:
+    async def deaf(_boot: Boot | None) -> None:
         raise Unavailable("nobody listens")
 
     machine = InProcessMachine()
@@ -299,7 +299,7 @@ async def test_a_firmware_that_cannot_be_told_is_not_booted() -> None:
     for release in await power.open():
         os.close(release.fd)
     with pytest.raises(Unavailable, match="nobody listens"):
-        await power.do(Action.ON, boot=BootTarget.CD)
+        await power.do(Action.ON, boot=Boot(BootTarget.CD))
     await asyncio.sleep(1)
     assert machine.plant.host.stage is Stage.OFF
     await power.close()
@@ -307,7 +307,7 @@ async def test_a_firmware_that_cannot_be_told_is_not_booted() -> None:
     plain = ButtonPower(SimLines(machine.dial), BOARD)
     assert plain.boot_targets == frozenset()
     with pytest.raises(Refused, match="set that in its firmware"):
-        await plain.do(Action.ON, boot=BootTarget.CD)
+        await plain.do(Action.ON, boot=Boot(BootTarget.CD))
 
 
 @virtual

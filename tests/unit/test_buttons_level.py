@@ -8,7 +8,7 @@ import pytest
 
 from ubmc.hw.power.buttons import Wire
 from ubmc.hw.power.level import ChassisLine, LevelBoard
-from ubmc.hw.power.port import Action, BootTarget, Level, Sight
+from ubmc.hw.power.port import Action, Boot, BootTarget, Level, Sight
 from ubmc.hw.power.sightings import Sightings
 from ubmc.hw.sim.inprocess import InProcessMachine
 from ubmc.hw.sim.lines import SimLines
@@ -31,7 +31,7 @@ def test_chassis_line_holds_its_level_over_close_and_open() -> None:
             with pytest.raises(Refused, match="force-off"):
                 await chassis.do(Action.RESET)
             with pytest.raises(Refused, match="set that in its firmware"):
-                await chassis.do(Action.ON, boot=BootTarget.CD)
+                await chassis.do(Action.ON, boot=Boot(BootTarget.CD))
             await chassis.close()
             assert machine.plant.read("psu-enable") is (wanted is Level.ON)
             with pytest.raises(Unavailable):

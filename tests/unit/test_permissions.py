@@ -7,15 +7,20 @@ from collections.abc import Mapping
 import pytest
 
 from ubmc.boards.load import load_board
+from ubmc.boards.owner import IpmiSettings, OwnerSpec, SshSettings
 from ubmc.compose.processes import process_specs
 from ubmc.kit import subjects
 from ubmc.kit.handlers import handlers_of
 from ubmc.kit.schema import Schema, load
 from ubmc.kit.service import Service
 from ubmc.services.ipc.permissions import Permissions, ProcessSpec, matrix
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.internal_rpc import OperatorService, PowerService
 from ubmc.v1alpha1.session_rpc import SessionService
+
+EVERYTHING = OwnerSpec(ssh=SshSettings(listen=("127.0.0.1:0",)), ipmi=IpmiSettings(listen=("127.0.0.1:0",)))
+"""All doors open."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +30,7 @@ def schema() -> Schema:
 
 @pytest.fixture(scope="module")
 def specs() -> tuple[ProcessSpec, ...]:
-    return process_specs(load_board("sim"))
+    return process_specs(load_board("sim"), EVERYTHING)
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +43,29 @@ def starting(rules: frozenset[str], prefix: str) -> set[str]:
 
 
 def test_the_processes(rights: Mapping[str, Permissions]) -> None:
-    assert set(rights) == {"safety", "managers", "websrv"}
+    assert set(rights) == {"safety", "managers", "websrv", "consolesrv", "sshsrv", "ipmisrv"}
+    assert {spec.name for spec in process_specs(load_board("sim"))} == set(rights) - {"sshsrv", "ipmisrv"}
 
 
-def test_the_door_asks_for_others_and_as_itself_only_for_principals(
+def test_the_door_asks_for_others_and_as_itself_only_for_principals_and_what_everybody_may_read(
     rights: Mapping[str, Permissions], schema: Schema
 ) -> None:
     publish = rights["websrv"].publish
-    assert starting(publish, "peer.") == {
+    reads = {
+        subjects.peer(each.token)
+        for each in schema.methods
+        if each.privilege is Privilege.LOGIN and each.side_effect_free
+    }
+    assert starting(publish, "peer.") - reads == {
         "peer.SessionService.ExchangeToken",
         "peer.SessionService.ExchangeBasic",
         "peer.SessionService.ExchangeCertificate",
         "peer.SecurityService.WatchDoor",
+        "peer.ConsoleService.OpenConsole",
     }
     assert starting(publish, "rpc.") == {subjects.rpc(each.token) for each in schema.methods if not each.internal}
     assert {rule.split(".")[0] for rule in publish} == {"rpc", "peer", "stream"}
-    assert starting(publish, "stream.") == {"stream.managers.*", "stream.safety.*"}
+    assert starting(publish, "stream.") == {"stream.managers.*", "stream.safety.*", "stream.consolesrv.*"}
     assert rights["websrv"].allow_responses
 
 
@@ -63,6 +75,10 @@ def test_the_door_hears_only_its_own(rights: Mapping[str, Permissions]) -> None:
         "stream.websrv.*",
         "peer.ProcessService.GetProcessMetrics",
         "event.session.*.session_end",
+        # what has no stream of its own, and Redfish shows
+        "event.bmc.*.management_controller_restart",
+        "event.service.*.service_health_change",
+        "event.user.*.account_policy_change",
     }
 
 
@@ -70,7 +86,8 @@ def test_safety_answers_and_calls_nobody(rights: Mapping[str, Permissions]) -> N
     safety = rights["safety"]
     news = {rule for rule in safety.publish if rule.startswith(("event.sensor.", "event.thermal."))}
     assert len(news) == 8
-    assert safety.publish - news == {"_INBOX_managers.>", "_INBOX_websrv.>", "event.audit.*.audited_call"}
+    inboxes = {f"_INBOX_{each}.>" for each in ("managers", "websrv", "sshsrv", "ipmisrv")}  # who may ask
+    assert safety.publish - news == inboxes | {"event.audit.*.audited_call"}
     answered = starting(safety.subscribe, "rpc.SensorService.") | starting(safety.subscribe, "rpc.ThermalService.")
     asked = {"peer." + rule.removeprefix("rpc.") for rule in answered}  # by other services, as themselves
     assert len(answered) == 16

@@ -195,7 +195,7 @@ async def test_controls() -> None:
         assert state["hosts"]["host.0"]["stage"] == "up"
         assert state["time_seconds"] == pytest.approx(15.2)
         place, text = await control.console()
-        assert (place, text[-8:]) == (0, "login:\r\n")
+        assert (place, text[-7:]) == (0, "login: ")
         await control.set_fault("hang-off", on=True)
         assert (await control.state())["hosts"]["host.0"]["faults"] == ["hang-off"]
         with pytest.raises(NotFound, match="hang-hard"):

@@ -14,12 +14,14 @@ from ubmc.kit.testing import run_virtual
 from ubmc.services.statemgr.chassis import ChassisPhase, ChassisRequest
 from ubmc.services.statemgr.host import HostPhase, HostRequest
 from ubmc.services.statemgr.managed_chassis import ChassisPorts, ManagedChassis
-from ubmc.services.statemgr.managed_host import HostPorts, ManagedHost
+from ubmc.services.statemgr.managed_host import ManagedHost
 from ubmc.services.statemgr.options import ChassisPlan, HostPlan, Options
+from ubmc.services.statemgr.ports import HostPorts
+from ubmc.services.statemgr.settings import BootChoice
 from ubmc.services.statemgr.store import HostMemory
 from ubmc.v1alpha1.chassis_pb import ChassisIdentifyChange, ChassisState, ChassisStateChange
 from ubmc.v1alpha1.event_kind_pb import Severity
-from ubmc.v1alpha1.host_pb import BootTarget, Cause
+from ubmc.v1alpha1.host_pb import Cause
 from ubmc.v1alpha1.internal_pb import PowerLevel, WatchPowerResponse, WireAction
 from ubmc.v1alpha1.task_pb import Task, TaskState
 
@@ -36,7 +38,15 @@ class World:
         self.driven: list[tuple[str, object]] = []
         self.told: list[Message[Any]] = []
         self.identified: list[bool] = []
-        ports = HostPorts(self.drive_host, self.keep, self.tell, lambda _name: self.follow(), lambda _name: "")
+        ports = HostPorts(
+            drive=self.drive_host,
+            keep=self.keep,
+            tell=self.tell,
+            changed=lambda _name: self.follow(),
+            interlock=lambda _name: "",
+            check_uri=self.check_uri,
+            booted=lambda _name: None,
+        )
         self.hosts = {name: ManagedHost(HostPlan(name), HostMemory(), Options(), ports) for name in HOSTS}
         self.chassis = ManagedChassis(
             ChassisPlan("chassis.0", HOSTS, wired),
@@ -49,10 +59,11 @@ class World:
     def follow(self) -> None:
         self.chassis.follow_hosts()
 
-    async def drive_host(
-        self, name: str, action: WireAction, _target: BootTarget, _seconds: float, _asked: bool
-    ) -> None:
+    async def drive_host(self, name: str, action: WireAction, _boot: BootChoice, _seconds: float, _asked: bool) -> None:
         self.driven.append((name, action))
+
+    async def check_uri(self, _uri: str) -> None:
+        """Nothing here boots from anywhere."""
 
     async def drive_supply(self, name: str, on: bool, _seconds: float) -> None:
         self.driven.append((name, on))

@@ -192,6 +192,8 @@ def test_what_the_wires_cannot_do_is_refused() -> None:
             HostPowerAction.GRACEFUL_OFF,
             HostPowerAction.FORCE_OFF,
             HostPowerAction.REBOOT,
+            HostPowerAction.POWER_CYCLE,
+            HostPowerAction.PUSH_POWER_BUTTON,
         ]
 
     play(body)

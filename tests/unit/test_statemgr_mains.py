@@ -10,7 +10,7 @@ from tests.unit.statemgr_world import OFF, ON, UNKNOWN, World, play
 
 from ubmc.kit.errors import Invalid, Refused, Unavailable
 from ubmc.services.statemgr.host import HostPhase, HostRequest
-from ubmc.services.statemgr.settings import Settings
+from ubmc.services.statemgr.settings import Settings, WatchdogSettings
 from ubmc.services.statemgr.store import HostMemory
 from ubmc.v1alpha1.host_pb import (
     BootOverride,
@@ -194,7 +194,7 @@ def test_watchdog_that_is_not_fed_acts(action: WatchdogAction, driven: list[Wire
     async def body(world: World) -> None:
         await world.see(ON)
         await world.host.update(watchdog_of(action), None)
-        assert world.kept[-1].settings.watchdog_running
+        assert world.kept[-1].settings.watchdog.running
         await asyncio.sleep(9)
         world.host.feed_watchdog()
         await asyncio.sleep(9)
@@ -207,7 +207,7 @@ def test_watchdog_that_is_not_fed_acts(action: WatchdogAction, driven: list[Wire
         assert not world.host.watchdog().running
         if action in {WatchdogAction.FORCE_OFF, WatchdogAction.POWER_CYCLE}:
             await world.see(OFF)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(1.01)  # the power stays off for a moment
         assert world.actions == driven
         with pytest.raises(Refused, match="not running"):
             world.host.feed_watchdog()
@@ -236,7 +236,7 @@ def test_watchdog_starts_anew_after_a_restart_and_does_nothing_to_a_host_that_ca
         assert world.news() == [HostNewsKind.WATCHDOG_EXPIRED]
         assert world.driven == []
 
-    settings = Settings(watchdog_running=True, watchdog_seconds=10.0, watchdog_action=WatchdogAction.FORCE_OFF)
+    settings = Settings(watchdog=WatchdogSettings(running=True, seconds=10.0, action=WatchdogAction.FORCE_OFF))
     play(body, HostMemory(settings=settings))
 
 
@@ -246,7 +246,7 @@ def test_watchdog_of_the_hardware_acts_as_it_is_set() -> None:
         await asyncio.sleep(0.01)
         assert world.actions == [WireAction.RESET]
 
-    play(body, HostMemory(settings=Settings(watchdog_action=WatchdogAction.RESET)))
+    play(body, HostMemory(settings=Settings(watchdog=WatchdogSettings(action=WatchdogAction.RESET))))
 
 
 def test_boot_override_for_once_is_consumed_by_the_boot_that_is_seen() -> None:

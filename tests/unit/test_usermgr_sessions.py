@@ -123,7 +123,7 @@ def test_shape_says_minutes_and_no_secret() -> None:
     assert message.expire_time is not None
     assert message.expire_time.to_seconds() == wall + 5 + 43_200
     assert token not in message.to_json()
-    assert "hash" not in shapes.user(OLGA, AccountPolicy(), 0.0).to_json()
+    assert "hash" not in shapes.user(OLGA, AccountPolicy(), 0.0, ssh_keys=0).to_json()
 
 
 @pytest.mark.parametrize(

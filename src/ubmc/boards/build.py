@@ -25,7 +25,7 @@ from ubmc.boards.spec import (
 from ubmc.boards.spec_wires import LineSpec
 from ubmc.hw.gpio.port import Lines, Release
 from ubmc.hw.leds.port import Led
-from ubmc.hw.power.port import Power
+from ubmc.hw.power.port import BootTarget, Power
 from ubmc.hw.watchdog.port import Watchdog
 from ubmc.kit.errors import Invalid, NotFound
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ubmc.hw.sim.port import Twin
 
 QEMU_BINARY = "qemu-system-x86_64"
+IPMI_SOCKET = "ipmi.sock"
+"""In the folder of a virtual machine with an IPMI interface."""
 Reopened = Callable[[tuple[Release, ...]], None]
 
 
@@ -167,6 +169,8 @@ def _build_buttons(
         board,
         mains_epoch=None if machine is None else machine.mains_epoch,
         set_boot=None if machine is None else machine.set_boot,
+        boot_order=() if machine is None else (BootTarget.DISK,),
+        stages=None if machine is None else partial(machine.stages, host),
         reopened=reopened,
     )
 
@@ -208,6 +212,7 @@ def virtual_machine(power: QemuSpec, host: str, directory: Path) -> MachineSpec:
         append=power.append,
         accelerator=Accelerator(power.accelerator.value),
         firmware_log=power.firmware_log,
+        ipmi=power.ipmi,
         second_qmp=power.second_qmp,
     )
 

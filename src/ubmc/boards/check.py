@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 
 from ubmc.boards.check_assets import ASSET_RULES
+from ubmc.boards.check_consoles import CONSOLE_RULES
 from ubmc.boards.check_cooling import COOLING_RULES
 from ubmc.boards.check_i2c import I2C_RULES
 from ubmc.boards.check_sensors import SENSOR_RULES
@@ -122,19 +123,6 @@ def _check_lights(data: Data) -> Iterator[Violation]:
         first.setdefault(owner, path)
 
 
-def _check_worlds(data: Data) -> Iterator[Violation]:
-    """A console belongs to the world of its host: virtual machine, simulation or wires."""
-    for index, host in tables(data, "hosts"):
-        power, console = kind_of(host, "power"), kind_of(host, "console")
-        path: Path = ("hosts", index, "console", "kind")
-        if console == "qemu" and power != "qemu":
-            yield violation(path, "console", '"qemu" is the console of a host whose power has kind = "qemu"')
-        if console == "sim" and kind_of(data, "lines") != "sim":
-            yield violation(path, "console", '"sim" is the console of a board whose lines have kind = "sim"')
-        if power == "qemu" and console not in {None, "qemu"}:
-            yield violation(path, "console", 'a virtual machine has the console kind = "qemu", or none')
-
-
 def _check_identify(data: Data) -> Iterator[Violation]:
     """The identify button is read with the lines of a host, so there must be one with lines."""
     virtual = {host.get("name") for _, host in tables(data, "hosts") if kind_of(host, "power") == "qemu"}
@@ -151,8 +139,8 @@ _RULES: Sequence[Callable[[Data], Iterator[Violation]]] = (
     _check_lines,
     _check_membership,
     _check_lights,
-    _check_worlds,
     _check_identify,
+    *CONSOLE_RULES,
     *I2C_RULES,
     *SENSOR_RULES,
     *COOLING_RULES,

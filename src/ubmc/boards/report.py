@@ -17,8 +17,8 @@ from ubmc.boards.spec import (
     LineLedSpec,
     QemuSpec,
     SysfsLedSpec,
-    TtyConsoleSpec,
 )
+from ubmc.boards.spec_console import TtyConsoleSpec
 from ubmc.boards.spec_wires import LineSpec
 from ubmc.kit.errors import Invalid, NotFound, Unavailable, Violation
 

@@ -10,10 +10,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import AfterValidator, Field, Tag, model_validator
 
 from ubmc.boards.kinds import BY_KIND, Choice, DevicePath, Duration, FilePath, Many, Names, Refers, Section, tag
 from ubmc.boards.spec_assets import AssetSpec
+from ubmc.boards.spec_bios import BiosAttributeSpec, check_unique
+from ubmc.boards.spec_console import AnyConsoleSpec
 from ubmc.boards.spec_cooling import FanSpec, ZoneSpec
 from ubmc.boards.spec_sensors import SensorSpec
 from ubmc.boards.spec_wires import I2cSpec, LineSpec
@@ -131,6 +133,7 @@ class QemuSpec(Section):
         examples=["tftp/ipxe.pxe"],
     )
     firmware_log: bool = Field(default=False, description="Keep what the firmware says about itself")
+    ipmi: bool = Field(default=False, description="An IPMI interface (KCS) between the guest and this BMC")
     second_qmp: bool = Field(default=False, description="Another control socket, for tools of your own")
 
     @model_validator(mode="after")
@@ -146,26 +149,6 @@ class QemuSpec(Section):
         return self
 
 
-class TtyConsoleSpec(Section):
-    """The host's serial line on a tty of the BMC."""
-
-    kind: Literal["tty"]
-    path: DevicePath = Field(examples=["/dev/ttyS2"])
-    speed: int = Field(default=115200, ge=300, le=4_000_000, examples=[115200])
-
-
-class QemuConsoleSpec(Section):
-    """The first serial line of the virtual machine."""
-
-    kind: Literal["qemu"]
-
-
-class SimConsoleSpec(Section):
-    """The serial line of the simulated host."""
-
-    kind: Literal["sim"]
-
-
 class HostSpec(Section):
     """A computer that this BMC manages."""
 
@@ -174,15 +157,15 @@ class HostSpec(Section):
         Annotated[ButtonsSpec, Tag(tag("buttons"))] | Annotated[QemuSpec, Tag(tag("qemu"))],
         BY_KIND,
     ] = Field(examples=[{"kind": "buttons", "button": "power-button-0"}])
-    console: (
-        Annotated[
-            Annotated[TtyConsoleSpec, Tag(tag("tty"))]
-            | Annotated[QemuConsoleSpec, Tag(tag("qemu"))]
-            | Annotated[SimConsoleSpec, Tag(tag("sim"))],
-            BY_KIND,
-        ]
-        | None
-    ) = Field(default=None, examples=[{"kind": "tty", "path": "/dev/ttyS2"}])
+    console: AnyConsoleSpec | None = Field(
+        default=None, description="Its serial line", examples=[{"kind": "tty", "path": "/dev/ttyS2"}]
+    )
+    cycle_off: Annotated[Duration, Field(le=60.0)] = Field(
+        default=1.0, description="How long the power stays off in a power cycle", examples=["1s"]
+    )
+    bios: Annotated[Many[BiosAttributeSpec], AfterValidator(check_unique)] = Field(
+        default=(), max_length=500, description="The set-up of its firmware, if the BMC has a say in it"
+    )
 
 
 class LineChassisSpec(Section):

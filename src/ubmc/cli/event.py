@@ -22,6 +22,7 @@ from ubmc.kit.errors import Unavailable
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.event_pb import (
     ClearEventsRequest,
+    DeleteEventRequest,
     Event,
     EventFilter,
     EventLogState,
@@ -184,6 +185,16 @@ def clear(settings: Settings, up_to_id: int | None, yes: bool) -> None:
     with settings.connect() as client:
         answer = client.ask(EventService.ClearEvents, ClearEventsRequest(up_to_id=up_to_id or 0))
     settings.output.say(answer, f"{answer.cleared} events were taken out of the log")
+
+
+@event.command("delete")
+@click.argument("id_", metavar="ID", type=click.IntRange(min=1))
+@pass_settings
+def delete(settings: Settings, id_: int) -> None:
+    """Take one event out of the log; that it was taken out, and by whom, stays in it."""
+    with settings.connect() as client:
+        answer = client.ask(EventService.DeleteEvent, DeleteEventRequest(id=id_))
+    settings.output.say(answer, f"event {id_} was taken out of the log")
 
 
 def everything(client: Client, wanted: EventFilter) -> Iterator[Event]:

@@ -10,6 +10,7 @@ from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.terminal import printable
 from ubmc.cli.text import cell, columns
 from ubmc.v1alpha1.host_pb import (
+    BootFirmware,
     BootOverride,
     BootOverrideMode,
     BootTarget,
@@ -37,13 +38,19 @@ HOSTS = Resource(
         "boot: boot_progress",
         "power_on_time",
         "restore_policy",
+        "restart_cause",
+        "restarted: restart_time",
         "boot override: boot_override.mode",
         "boot target: boot_override.target",
+        "boot firmware: boot_override.firmware",
+        "boot URI: boot_override.http_uri",
         "watchdog runs: watchdog.running",
         "watchdog timeout: watchdog.timeout",
         "watchdog action: watchdog.action",
         "actions: power_actions",
         "boot_targets",
+        "boot_firmwares",
+        "boot_order",
     ),
 )
 
@@ -53,6 +60,8 @@ ACTIONS = {
     "reboot": (HostPowerAction.REBOOT, "Ask the operating system to shut down, then power on again."),
     "force-off": (HostPowerAction.FORCE_OFF, "Cut the power, whatever runs."),
     "force-restart": (HostPowerAction.FORCE_RESTART, "Reset without asking the operating system."),
+    "power-cycle": (HostPowerAction.POWER_CYCLE, "Cut the power, wait a moment, power on again."),
+    "press": (HostPowerAction.PUSH_POWER_BUTTON, "Press the power button for a moment, as a person would."),
     "nmi": (HostPowerAction.NMI, "Send a diagnostic interrupt."),
 }
 
@@ -62,7 +71,12 @@ TARGETS = {
     "cd": BootTarget.CD,
     "usb": BootTarget.USB,
     "setup": BootTarget.FIRMWARE_SETUP,
+    "http": BootTarget.HTTP,
+    "diagnostics": BootTarget.DIAGNOSTICS,
+    "safe": BootTarget.SAFE_MODE,
 }
+
+FIRMWARES = {"uefi": BootFirmware.UEFI, "legacy": BootFirmware.LEGACY}
 
 POLICIES = {
     "always-off": RestorePolicy.ALWAYS_OFF,
@@ -88,9 +102,13 @@ def _update(settings: Settings, name: str | None, values: Host, field: str) -> U
 @click.option("--once", "mode", flag_value="once", default=True, help="For the next boot only (this is the default).")
 @click.option("--continuous", "mode", flag_value="continuous", help="For every boot until it is changed.")
 @click.option("--clear", "mode", flag_value="clear", help="No override any more; give no TARGET.")
+@click.option("--firmware", type=click.Choice(list(FIRMWARES)), help="Boot with this firmware interface.")
+@click.option("--uri", default="", metavar="URL", help="For the target http: what to load.")
 @pass_settings
-def boot(settings: Settings, words: tuple[str, ...], mode: str) -> None:
+def boot(settings: Settings, words: tuple[str, ...], mode: str, firmware: str | None, uri: str) -> None:
     """Set or clear the boot override; with --clear the first word is the name."""
+    if uri and (not words or words[0] != "http"):
+        raise click.UsageError("--uri belongs to the target http")
     override = BootOverride(mode=BootOverrideMode.DISABLED)
     names = words
     if mode != "clear":
@@ -98,7 +116,9 @@ def boot(settings: Settings, words: tuple[str, ...], mode: str) -> None:
             raise click.UsageError(f"say where to boot from: {', '.join(TARGETS)}; or --clear")
         target, names = TARGETS[words[0]], words[1:]
         wanted = BootOverrideMode.ONCE if mode == "once" else BootOverrideMode.CONTINUOUS
-        override = BootOverride(mode=wanted, target=target)
+        override = BootOverride(mode=wanted, target=target, http_uri=uri)
+        if firmware is not None:
+            override.firmware = FIRMWARES[firmware]
     if len(names) > 1:
         raise click.UsageError(f"there are too many words: {' '.join(names[1:])}")
     answer = _update(settings, names[0] if names else None, Host(boot_override=override), "boot_override")

@@ -6,11 +6,12 @@ A command's module is imported when the command is used: `ubmc run` must not pay
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from types import MappingProxyType
-from typing import Any
+from types import FrameType, MappingProxyType
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,6 +22,7 @@ from ubmc.cli.terminal import PipeClosed, note, printable, silence
 from ubmc.kit.errors import UbmcError
 
 _PIPE_CLOSED = 141  # as if SIGPIPE had ended us
+_AGAIN_SECONDS = 2.0
 
 # name: module and attribute, help
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -33,12 +35,18 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "host": ("host:host", "Hosts: show them, power them, set what they boot."),
         "chassis": ("chassis:chassis", "Chassis: show them, power them, light them up."),
         "bmc": ("system:bmc", "The BMC itself: show it, restart its services."),
+        "bios": ("bios:bios", "The set-up of a host's firmware: show it, have the next boot change it."),
+        "console": ("console:console", "The serial console of a host."),
         "sensor": ("sensor:sensor", "Sensors: show them, watch them, set their limits."),
         "fan": ("fan:fan", "Fans and pumps: show them."),
         "zone": ("zone:zone", "Thermal zones: show them, choose a profile, drive by hand for a while."),
         "led": ("led:led", "Lights: show them, test them, find a chassis."),
         "asset": ("asset:asset", "What the machine is made of: show it, tag it, read and write FRU storage."),
         "event": ("event:event", "The event log: list it, watch it, export it, clear it."),
+        "subscription": ("subscription:subscription", "Where events are pushed to."),
+        "report": ("report:report", "Metric reports and triggers."),
+        "network": ("network:network", "The network of the BMC: show it, change it."),
+        "time": ("network:time", "The clock of the BMC, and who sets it."),
         "task": ("task:task", "Tasks: what goes on after a command was accepted."),
         "user": ("user:user", "Accounts: make, change and remove them."),
         "session": ("user:session", "Sessions: list and end them."),
@@ -92,6 +100,7 @@ class Program(click.Group):
     ) -> Any:
         """Run; the exit code says how it went (see `exits`)."""
         code = self._run(args, prog_name or "ubmc", complete_var, **extra)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if standalone_mode:
             sys.exit(code)
         return code
@@ -144,6 +153,15 @@ cli = Program(
 )  # fmt: skip
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Raise KeyboardInterrupt, again and again: one that is raised in a destructor or a callback goes nowhere."""
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """The program `ubmc`."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGALRM, _interrupt)
+        signal.signal(signal.SIGINT, _interrupt)
     cli.main(prog_name="ubmc")

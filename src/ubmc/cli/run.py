@@ -20,6 +20,7 @@ from ubmc.kit.errors import Invalid, UbmcError, Unavailable
 
 PASSWORD = "UBMC_ADMIN_PASSWORD"  # noqa: S105  the name of a variable
 _PASSWORD_FD = "UBMC_ADMIN_PASSWORD_FD"  # noqa: S105
+_ALSO = {"ssh": "SSH", "ipmi": "IPMI"}
 _CREDENTIAL = "admin-password"
 _LONGEST = 1024
 
@@ -128,6 +129,7 @@ class Banner:
         self._title = title
         self._end = end
         self._urls: list[str] = []
+        self._also: list[tuple[str, str]] = []
         self._fingerprint = ""
         self._password: tuple[str, str] | None = None
         self._shown = False
@@ -138,6 +140,8 @@ class Banner:
             self._fingerprint = str(fields["fingerprint"])
             if not self._shown:
                 self._urls.append(str(fields["url"]))
+        elif what in _ALSO and not self._shown:
+            self._also.append((_ALSO[what], f"{fields['host']} port {fields['port']}"))
         elif what == "first-password":
             self._password = (str(fields["user"]), str(fields["password"]))
             if self._shown:
@@ -150,6 +154,8 @@ class Banner:
         for url in self._urls:
             print(f"  {url}")
         print(f"  certificate SHA-256  {self._fingerprint}\n")
+        for name, place in self._also:
+            print(f"  {name:<9} {place}\n")
         self._show_password()
         if self._urls:
             print(f"  {own_name()} login {self._urls[0]} --fingerprint {self._fingerprint}\n")
@@ -212,7 +218,7 @@ def run(
     from ubmc.boards.build import end_machines
     from ubmc.boards.load import load_board
     from ubmc.boards.owner import LogFormat, load_owner
-    from ubmc.compose.program import Program, machine_folder, version
+    from ubmc.compose.program import Program, fitted, machine_folder, version
     from ubmc.kit import log
 
     flags = {
@@ -236,7 +242,7 @@ def run(
     banner = Banner(f"u-bmc {version()} for {chosen.spec.board.model}", end, folder)
     app.operate(
         Program(
-            board=chosen,
+            board=fitted(chosen, owner),
             owner=owner,
             state=folder,
             first_password=first_password,

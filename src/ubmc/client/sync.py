@@ -73,11 +73,10 @@ class Client:
         """
         self.url, _, _ = split_url(url)
         self.token = token
+        self.trust: Trust = trust or SystemTrust()
         self._timeout = timeout_seconds
         self._pause = pause
-        transport = httpx.HTTPTransport(
-            verify=tls_context(trust or SystemTrust()), trust_env=False, socket_options=_keep_alive()
-        )
+        transport = httpx.HTTPTransport(verify=tls_context(self.trust), trust_env=False, socket_options=_keep_alive())
         # Neither proxies nor .netrc: the token goes to the BMC and nowhere else.
         self._http = httpx.Client(transport=transport, trust_env=False, base_url=self.url)
 

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from ubmc import layout as layouts
-from ubmc import plans
 from ubmc.boards import build
 from ubmc.boards.build_assets import build_asset_sources
 from ubmc.boards.owner import parse_endpoint
-from ubmc.boards.spec import ButtonsSpec, LineChassisSpec
+from ubmc.boards.spec import ButtonsSpec, LineChassisSpec, SimLinesSpec
 from ubmc.compose.processes import process_specs
 from ubmc.compose.program import Program, machine_folder, version
+from ubmc.hw.network.linux import LinuxNetwork
 from ubmc.kit import outgoing
 from ubmc.kit.database import Database
 from ubmc.kit.errors import UbmcError
@@ -23,15 +23,21 @@ from ubmc.kit.process import Factory, Place
 from ubmc.kit.secrets import FILE_NAME, DeviceKey
 from ubmc.kit.service import Service
 from ubmc.layout import Layout
+from ubmc.plans.assets import asset_plans
+from ubmc.plans.hosts import host_plans
+from ubmc.plans.network import network_plan
+from ubmc.services.eventlog.push import EventPush, Outside
 from ubmc.services.eventlog.service import EventLog
 from ubmc.services.inventorymgr.service import InventoryManager
 from ubmc.services.ledmgr.service import Duty, LedManager
+from ubmc.services.netmgr.service import NetworkManager
 from ubmc.services.operator.service import Operator
 from ubmc.services.securitymgr.selftest_facts import Surroundings
 from ubmc.services.securitymgr.service import SecurityManager
 from ubmc.services.simulation.service import Simulation
-from ubmc.services.statemgr.options import PATIENCE, ChassisPlan, HostPlan, Options
+from ubmc.services.statemgr.options import PATIENCE, ChassisPlan, Options
 from ubmc.services.statemgr.service import StateManager
+from ubmc.services.telemetry.reports import ReportManager
 from ubmc.services.telemetry.service import Telemetry
 from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.service import UserManager
@@ -84,6 +90,7 @@ def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, pla
 
     services: list[Service] = [
         EventLog(expendable, place.schema),
+        EventPush(precious, device_key, place.schema, Outside(allow_local=lambda: security.outgoing_to_local)),
         UserManager(
             precious,
             place.signer,
@@ -102,11 +109,12 @@ def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, pla
             issuer=f"u-bmc {program.board.spec.board.name}",
         ),
         security,
-        _state_manager(program, precious),
+        _state_manager(program, precious, security),
+        _network_manager(program, precious),
     ]
     spec, folder = program.board.spec, machine_folder(program.state)
     services.append(
-        InventoryManager(plans.asset_plans(spec), partial(build_asset_sources, spec, folder), expendable, precious)
+        InventoryManager(asset_plans(spec), partial(build_asset_sources, spec, folder), expendable, precious)
     )
     if spec.leds:
         duties = [Duty(led.name, led.role.value, led.component or "") for led in spec.leds]
@@ -114,21 +122,23 @@ def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, pla
     twin = build.build_twin(spec, folder)
     if twin is not None:
         services.append(Simulation(twin, spec.chassis[0].name))
-    services += [Operator(place, _system(program)), Telemetry(len(process_specs(program.board)))]
+    if spec.sensors:
+        services.append(ReportManager(precious))
+    services += [Operator(place, _system(program)), Telemetry(len(process_specs(program.board, program.owner)))]
     return services
 
 
 def _surroundings(program: Program, layout: Layout) -> Surroundings:
     """What the self-test compares with what is."""
     owner = program.owner
-    doors = {spec.name for spec in process_specs(program.board) if spec.door}
+    doors = {spec.name for spec in process_specs(program.board, program.owner) if spec.door}
     uids = {name: uid for name, uid in layouts.UIDS.items() if layout.separate}
     return Surroundings(
         state=layout.state,
         private=(layout.managers, layout.safety, layout.bus),
         device_key=owner.security.device_key or layout.managers / FILE_NAME,
         device_key_sealed=owner.security.device_key is not None,
-        listen=tuple(parse_endpoint(each) for each in owner.listen),
+        listen=tuple(parse_endpoint(each) for each in (*owner.listen, *owner.ssh.listen, *owner.ipmi.listen)),
         redirect=tuple(parse_endpoint(each) for each in owner.web.redirect),
         proxies=tuple(owner.web.trusted_proxies),
         doors=frozenset(uid for name, uid in uids.items() if name in doors),
@@ -139,7 +149,14 @@ def _surroundings(program: Program, layout: Layout) -> Surroundings:
     )
 
 
-def _state_manager(program: Program, database: Database) -> StateManager:
+def _network_manager(program: Program, database: Database) -> NetworkManager:
+    spec = program.board.spec
+    modelled = isinstance(spec.lines, SimLinesSpec) or layouts.has_virtual_machine(spec)
+    plan = network_plan(program.board, program.owner)
+    return NetworkManager(plan, database, None if modelled else LinuxNetwork())
+
+
+def _state_manager(program: Program, database: Database, security: SecurityManager) -> StateManager:
     spec, owner = program.board.spec, program.owner
     holds = [each.power.hold for each in spec.hosts if isinstance(each.power, ButtonsSpec)]
     patience = {
@@ -149,12 +166,12 @@ def _state_manager(program: Program, database: Database) -> StateManager:
         # Longer than any button of the board is held.
         "cut": max([PATIENCE["cut"], *(hold + 10.0 for hold in holds)]),
     }
+
+    def check_boot_uri(uri: str) -> None:
+        outgoing.check_url(uri, ("https", "http"), allow_local=security.outgoing_to_local)
+
     return StateManager(
-        [
-            # The power button of a virtual machine reaches its guest by itself.
-            HostPlan(each.name, front_wired=not isinstance(each.power, ButtonsSpec) or each.power.front_wired)
-            for each in spec.hosts
-        ],
+        host_plans(spec),
         [
             ChassisPlan(each.name, tuple(each.hosts), wired=isinstance(each.power, LineChassisSpec))
             for each in spec.chassis
@@ -162,6 +179,7 @@ def _state_manager(program: Program, database: Database) -> StateManager:
         database,
         bmc=spec.bmc.name,
         fingerprint=program.board.fingerprint,
+        check_boot_uri=check_boot_uri,
         options=Options(patience=patience, restore_policy=RestorePolicy[owner.power.restore_policy.name]),
     )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ubmc.boards.load import Board
-from ubmc.boards.owner import OwnerSpec
+from ubmc.boards.owner import GuestPolicy, OwnerSpec
+from ubmc.boards.spec import QemuSpec
 from ubmc.layout import Layout
 
 
@@ -25,6 +26,19 @@ class Program:
     ready: Callable[[], None]
     private: frozenset[int] = frozenset()
     """Descriptors that only the managers may keep."""
+
+
+def fitted(board: Board, owner: OwnerSpec) -> Board:
+    """The board with what the owner's wishes add to it: the IPMI interface of its virtual machines."""
+    if not owner.ipmi.listen or owner.ipmi.in_band is GuestPolicy.OFF:
+        return board
+    hosts = tuple(
+        host.model_copy(update={"power": host.power.model_copy(update={"ipmi": True})})
+        if isinstance(host.power, QemuSpec)
+        else host
+        for host in board.spec.hosts
+    )
+    return replace(board, spec=board.spec.model_copy(update={"hosts": hosts}))
 
 
 def version() -> str:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ubmc import plans
 from ubmc.boards import build
 from ubmc.boards.build_sensors import build_fans, build_sensors
 from ubmc.boards.spec import BoardSpec, LineChassisSpec
@@ -20,6 +19,7 @@ from ubmc.kit.errors import Invalid
 from ubmc.kit.process import Place
 from ubmc.kit.readings import Readings, Trip
 from ubmc.kit.service import Service
+from ubmc.plans.safety import sensor_plans, thermal_plan
 from ubmc.services.operator.plan import SafeFans
 from ubmc.services.powermgr.service import Cooling, MakePower, PowerManager
 from ubmc.services.sensormon.plan import Options as SensorOptions
@@ -37,8 +37,8 @@ def safety(program: Program, place: Place) -> Sequence[Service]:
     if spec.sensors:
         buses = {bus.name: _again(build_sensors, bus.name, spec, folder) for bus in build_sensors(spec, folder)}
         options = SensorOptions(thresholds_file=kept / "thresholds.json")
-        services.append(SensorMonitor(plans.sensor_plans(spec), buses, readings, options, prepare=ensure))
-    thermal = plans.thermal_plan(spec)
+        services.append(SensorMonitor(sensor_plans(spec), buses, readings, options, prepare=ensure))
+    thermal = thermal_plan(spec)
     if thermal is not None:
         services.append(
             ThermalManager(
@@ -92,7 +92,7 @@ def safe_fans(program: Program) -> SafeFans | None:
     spec = program.board.spec
     if not spec.fans:
         return None
-    thermal = plans.thermal_plan(spec)
+    thermal = thermal_plan(spec)
     asked: dict[str, float] = {}
     for zone in thermal.zones if thermal is not None else ():
         asked |= {name: max(asked.get(name, 0.0), zone.fail_safe_percent) for name in zone.fans}

@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import event_pb
-from .event_pb import ClearEventsRequest, ClearEventsResponse, GetEventLogRequest, GetEventLogResponse, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse
+from .event_pb import ClearEventsRequest, ClearEventsResponse, DeleteEventRequest, DeleteEventResponse, GetEventLogRequest, GetEventLogResponse, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
@@ -43,6 +43,12 @@ class EventService(Protocol):
     async def get_event(self, request: GetEventRequest, ctx: RequestContext[GetEventRequest, GetEventResponse], /) -> GetEventResponse:
         """
         Reads one event.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_event(self, request: DeleteEventRequest, ctx: RequestContext[DeleteEventRequest, DeleteEventResponse], /) -> DeleteEventResponse:
+        """
+        Takes one event out of the log. That it was taken out, and by whom, is the next event.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -105,6 +111,17 @@ class EventServiceASGIApplication(ConnectASGIApplication[EventService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.get_event,
+                ),
+                "/ubmc.v1alpha1.EventService/DeleteEvent": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteEvent",
+                        service_name="ubmc.v1alpha1.EventService",
+                        input=DeleteEventRequest,
+                        output=DeleteEventResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_event,
                 ),
                 "/ubmc.v1alpha1.EventService/WatchEvents": Endpoint.server_stream(
                     method=MethodInfo(
@@ -205,6 +222,29 @@ class EventServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
             use_get=use_get,
+        )
+    async def delete_event(
+        self,
+        request: DeleteEventRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteEventResponse:
+        """
+        Takes one event out of the log. That it was taken out, and by whom, is the next event.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteEvent",
+                service_name="ubmc.v1alpha1.EventService",
+                input=DeleteEventRequest,
+                output=DeleteEventResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
         )
     def watch_events(
         self,

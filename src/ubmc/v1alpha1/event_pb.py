@@ -187,7 +187,7 @@ class Event(Message[_EventFields]):
         arguments: dict[str, str]
         cause: Cause | None
 
-_EventLogStateFields: TypeAlias = Literal["count", "bytes", "max_count", "max_bytes", "dropped", "cleared", "oldest_id", "newest_id"]
+_EventLogStateFields: TypeAlias = Literal["count", "bytes", "max_count", "max_bytes", "dropped", "cleared", "oldest_id", "newest_id", "newest_time", "cleared_time"]
 
 class EventLogState(Message[_EventLogStateFields]):
     """
@@ -246,9 +246,21 @@ class EventLogState(Message[_EventLogStateFields]):
             ```proto
             int64 newest_id = 8;
             ```
+        newest_time:
+            When the newest one happened; absent when the log is empty.
+
+            ```proto
+            optional google.protobuf.Timestamp newest_time = 9;
+            ```
+        cleared_time:
+            When events were taken out by people last; absent if that never happened.
+
+            ```proto
+            optional google.protobuf.Timestamp cleared_time = 10;
+            ```
     """
 
-    __slots__ = ("count", "bytes", "max_count", "max_bytes", "dropped", "cleared", "oldest_id", "newest_id")
+    __slots__ = ("count", "bytes", "max_count", "max_bytes", "dropped", "cleared", "oldest_id", "newest_id", "newest_time", "cleared_time")
 
     if TYPE_CHECKING:
 
@@ -263,6 +275,8 @@ class EventLogState(Message[_EventLogStateFields]):
             cleared: int = 0,
             oldest_id: int = 0,
             newest_id: int = 0,
+            newest_time: Timestamp | None = None,
+            cleared_time: Timestamp | None = None,
         ) -> None:
             pass
 
@@ -274,6 +288,8 @@ class EventLogState(Message[_EventLogStateFields]):
         cleared: int
         oldest_id: int
         newest_id: int
+        newest_time: Timestamp | None
+        cleared_time: Timestamp | None
 
 _GetEventLogRequestFields: TypeAlias = NoReturn
 
@@ -390,6 +406,98 @@ class ClearEventsResponse(Message[_ClearEventsResponseFields]):
             pass
 
         cleared: int
+
+_DeleteEventRequestFields: TypeAlias = Literal["id"]
+
+class DeleteEventRequest(Message[_DeleteEventRequestFields]):
+    """
+    Request of DeleteEvent.
+
+    ```proto
+    message ubmc.v1alpha1.DeleteEventRequest
+    ```
+
+    Attributes:
+        id:
+            The id of the event.
+
+            ```proto
+            int64 id = 1;
+            ```
+    """
+
+    __slots__ = ("id",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            id: int = 0,
+        ) -> None:
+            pass
+
+        id: int
+
+_DeleteEventResponseFields: TypeAlias = NoReturn
+
+class DeleteEventResponse(Message[_DeleteEventResponseFields]):
+    """
+    Response of DeleteEvent.
+
+    ```proto
+    message ubmc.v1alpha1.DeleteEventResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
+_EventDeletedFields: TypeAlias = Literal["id", "message_id"]
+
+class EventDeleted(Message[_EventDeletedFields]):
+    """
+    Somebody took one event out of the log.
+
+    ```proto
+    message ubmc.v1alpha1.EventDeleted
+    ```
+
+    Attributes:
+        id:
+            The id that it had.
+
+            ```proto
+            int64 id = 1;
+            ```
+        message_id:
+            Of which kind it was: `Host.StateChanged`.
+
+            ```proto
+            string message_id = 2;
+            ```
+    """
+
+    __slots__ = ("id", "message_id")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            id: int = 0,
+            message_id: str = "",
+        ) -> None:
+            pass
+
+        id: int
+        message_id: str
 
 _EventLogClearedFields: TypeAlias = Literal["cleared"]
 
@@ -745,7 +853,7 @@ class EventEnvelope(Message[_EventEnvelopeFields]):
 
 
 _DESC = file_desc(
-    b'\n\x19ubmc/v1alpha1/event.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto\x1a\x18ubmc/v1alpha1/host.proto"\xff\x01\n\x0bEventFilter\x12=\n\x08severity\x18\x01 \x01(\x0e2\x17.ubmc.v1alpha1.SeverityR\x08severityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\tcomponent\x18\x02 \x01(\tR\tcomponentB\x07\xbaH\x04r\x02\x18@\x12&\n\nmessage_id\x18\x03 \x01(\tR\tmessageIdB\x07\xbaH\x04r\x02\x18@\x120\n\x05since\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x120\n\x05until\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05until"\x94\x03\n\x05Event\x12\x0e\n\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n\x04ulid\x18\x02 \x01(\tR\x04ulid\x12.\n\x04time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x123\n\x08severity\x18\x04 \x01(\x0e2\x17.ubmc.v1alpha1.SeverityR\x08severity\x12\x1c\n\tcomponent\x18\x05 \x01(\tR\tcomponent\x12\x1d\n\nmessage_id\x18\x06 \x01(\tR\tmessageId\x12\x18\n\x07message\x18\x07 \x01(\tR\x07message\x12A\n\targuments\x18\x08 \x03(\x0b2#.ubmc.v1alpha1.Event.ArgumentsEntryR\targuments\x12*\n\x05cause\x18\t \x01(\x0b2\x14.ubmc.v1alpha1.CauseR\x05cause\x1a<\n\x0eArgumentsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01"\xe3\x01\n\rEventLogState\x12\x14\n\x05count\x18\x01 \x01(\x03R\x05count\x12\x14\n\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1b\n\tmax_count\x18\x03 \x01(\x03R\x08maxCount\x12\x1b\n\tmax_bytes\x18\x04 \x01(\x03R\x08maxBytes\x12\x18\n\x07dropped\x18\x05 \x01(\x03R\x07dropped\x12\x18\n\x07cleared\x18\x06 \x01(\x03R\x07cleared\x12\x1b\n\toldest_id\x18\x07 \x01(\x03R\x08oldestId\x12\x1b\n\tnewest_id\x18\x08 \x01(\x03R\x08newestId"\x14\n\x12GetEventLogRequest"E\n\x13GetEventLogResponse\x12.\n\x03log\x18\x01 \x01(\x0b2\x1c.ubmc.v1alpha1.EventLogStateR\x03log"7\n\x12ClearEventsRequest\x12!\n\x08up_to_id\x18\x01 \x01(\x03R\x06upToIdB\x07\xbaH\x04"\x02(\x00"/\n\x13ClearEventsResponse\x12\x18\n\x07cleared\x18\x01 \x01(\x03R\x07cleared"x\n\x0fEventLogCleared\x12\x18\n\x07cleared\x18\x01 \x01(\x03R\x07cleared:K\x92\xb5\x18G\n\x05event\x12\x10EventLog.Cleared\x1a*{cleared} events were taken out of the log \x02"\xbb\x01\n\x11ListEventsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@\x122\n\x06filter\x18\x03 \x01(\x0b2\x1a.ubmc.v1alpha1.EventFilterR\x06filter\x12!\n\x0cnewest_first\x18\x04 \x01(\x08R\x0bnewestFirst"j\n\x12ListEventsResponse\x12,\n\x06events\x18\x01 \x03(\x0b2\x14.ubmc.v1alpha1.EventR\x06events\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"*\n\x0fGetEventRequest\x12\x17\n\x02id\x18\x01 \x01(\x03R\x02idB\x07\xbaH\x04"\x02(\x01">\n\x10GetEventResponse\x12*\n\x05event\x18\x01 \x01(\x0b2\x14.ubmc.v1alpha1.EventR\x05event"i\n\x12WatchEventsRequest\x122\n\x06filter\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.EventFilterR\x06filter\x12\x1f\n\x06cursor\x18\x02 \x01(\tR\x06cursorB\x07\xbaH\x04r\x02\x18@"Y\n\x13WatchEventsResponse\x12*\n\x05event\x18\x01 \x01(\x0b2\x14.ubmc.v1alpha1.EventR\x05event\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor"\xfa\x01\n\rEventEnvelope\x12\x12\n\x04ulid\x18\x01 \x01(\tR\x04ulid\x12.\n\x04time\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12\x1c\n\tcomponent\x18\x03 \x01(\tR\tcomponent\x123\n\x08severity\x18\x04 \x01(\x0e2\x17.ubmc.v1alpha1.SeverityR\x08severity\x12*\n\x05cause\x18\x05 \x01(\x0b2\x14.ubmc.v1alpha1.CauseR\x05cause\x12\x12\n\x04type\x18\x06 \x01(\tR\x04type\x12\x12\n\x04body\x18\x07 \x01(\x0cR\x04body2\x8e\x05\n\x0cEventService\x12x\n\nListEvents\x12 .ubmc.v1alpha1.ListEventsRequest\x1a!.ubmc.v1alpha1.ListEventsResponse"%\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1alpha1/events\x12w\n\x08GetEvent\x12\x1e.ubmc.v1alpha1.GetEventRequest\x1a\x1f.ubmc.v1alpha1.GetEventResponse"*\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1alpha1/events/{id}\x12\x83\x01\n\x0bWatchEvents\x12!.ubmc.v1alpha1.WatchEventsRequest\x1a".ubmc.v1alpha1.WatchEventsResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/events:watch0\x01\x12\x7f\n\x0bGetEventLog\x12!.ubmc.v1alpha1.GetEventLogRequest\x1a".ubmc.v1alpha1.GetEventLogResponse")\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1alpha1/events:log\x12\x83\x01\n\x0bClearEvents\x12!.ubmc.v1alpha1.ClearEventsRequest\x1a".ubmc.v1alpha1.ClearEventsResponse"-\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\x1f:\x01*"\x1a/api/v1alpha1/events:clearb\x06proto3',
+    b'\n\x19ubmc/v1alpha1/event.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto\x1a\x18ubmc/v1alpha1/host.proto"\xff\x01\n\x0bEventFilter\x12=\n\x08severity\x18\x01 \x01(\x0e2\x17.ubmc.v1alpha1.SeverityR\x08severityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\tcomponent\x18\x02 \x01(\tR\tcomponentB\x07\xbaH\x04r\x02\x18@\x12&\n\nmessage_id\x18\x03 \x01(\tR\tmessageIdB\x07\xbaH\x04r\x02\x18@\x120\n\x05since\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05since\x120\n\x05until\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x05until"\x94\x03\n\x05Event\x12\x0e\n\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n\x04ulid\x18\x02 \x01(\tR\x04ulid\x12.\n\x04time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x123\n\x08severity\x18\x04 \x01(\x0e2\x17.ubmc.v1alpha1.SeverityR\x08severity\x12\x1c\n\tcomponent\x18\x05 \x01(\tR\tcomponent\x12\x1d\n\nmessage_id\x18\x06 \x01(\tR\tmessageId\x12\x18\n\x07message\x18\x07 \x01(\tR\x07message\x12A\n\targuments\x18\x08 \x03(\x0b2#.ubmc.v1alpha1.Event.ArgumentsEntryR\targuments\x12*\n\x05cause\x18\t \x01(\x0b2\x14.ubmc.v1alpha1.CauseR\x05cause\x1a<\n\x0eArgumentsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01"\xdf\x02\n\rEventLogState\x12\x14\n\x05count\x18\x01 \x01(\x03R\x05count\x12\x14\n\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1b\n\tmax_count\x18\x03 \x01(\x03R\x08maxCount\x12\x1b\n\tmax_bytes\x18\x04 \x01(\x03R\x08maxBytes\x12\x18\n\x07dropped\x18\x05 \x01(\x03R\x07dropped\x12\x18\n\x07cleared\x18\x06 \x01(\x03R\x07cleared\x12\x1b\n\toldest_id\x18\x07 \x01(\x03R\x08oldestId\x12\x1b\n\tnewest_id\x18\x08 \x01(\x03R\x08newestId\x12;\n\x0bnewest_time\x18\t \x01(\x0b2\x1a.google.protobuf.TimestampR\nnewestTime\x12=\n\x0ccleared_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\x0bclearedTime"\x14\n\x12GetEventLogRequest"E\n\x13GetEventLogResponse\x12.\n\x03log\x18\x01 \x01(\x0b2\x1c.ubmc.v1alpha1.EventLogStateR\x03log"7\n\x12ClearEventsRequest\x12!\n\x08up_to_id\x18\x01 \x01(\x03R\x06upToIdB\x07\xbaH\x04"\x02(\x00"/\n\x13ClearEventsResponse\x12\x18\n\x07cleared\x18\x01 \x01(\x03R\x07cleared"-\n\x12DeleteEventRequest\x12\x17\n\x02id\x18\x01 \x01(\x03R\x02idB\x07\xbaH\x04"\x02(\x01"\x15\n\x13DeleteEventResponse"\x97\x01\n\x0cEventDeleted\x12\x0e\n\x02id\x18\x01 \x01(\x03R\x02id\x12\x1d\n\nmessage_id\x18\x02 \x01(\tR\tmessageId:X\x92\xb5\x18T\n\x05event\x12\x15EventLog.EventDeleted\x1a2event {id} ({message_id}) was taken out of the log \x02"x\n\x0fEventLogCleared\x12\x18\n\x07cleared\x18\x01 \x01(\x03R\x07cleared:K\x92\xb5\x18G\n\x05event\x12\x10EventLog.Cleared\x1a*{cleared} events were taken out of the log \x02"\xbb\x01\n\x11ListEventsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@\x122\n\x06filter\x18\x03 \x01(\x0b2\x1a.ubmc.v1alpha1.EventFilterR\x06filter\x12!\n\x0cnewest_first\x18\x04 \x01(\x08R\x0bnewestFirst"j\n\x12ListEventsResponse\x12,\n\x06events\x18\x01 \x03(\x0b2\x14.ubmc.v1alpha1.EventR\x06events\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"*\n\x0fGetEventRequest\x12\x17\n\x02id\x18\x01 \x01(\x03R\x02idB\x07\xbaH\x04"\x02(\x01">\n\x10GetEventResponse\x12*\n\x05event\x18\x01 \x01(\x0b2\x14.ubmc.v1alpha1.EventR\x05event"i\n\x12WatchEventsRequest\x122\n\x06filter\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.EventFilterR\x06filter\x12\x1f\n\x06cursor\x18\x02 \x01(\tR\x06cursorB\x07\xbaH\x04r\x02\x18@"Y\n\x13WatchEventsResponse\x12*\n\x05event\x18\x01 \x01(\x0b2\x14.ubmc.v1alpha1.EventR\x05event\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor"\xfa\x01\n\rEventEnvelope\x12\x12\n\x04ulid\x18\x01 \x01(\tR\x04ulid\x12.\n\x04time\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12\x1c\n\tcomponent\x18\x03 \x01(\tR\tcomponent\x123\n\x08severity\x18\x04 \x01(\x0e2\x17.ubmc.v1alpha1.SeverityR\x08severity\x12*\n\x05cause\x18\x05 \x01(\x0b2\x14.ubmc.v1alpha1.CauseR\x05cause\x12\x12\n\x04type\x18\x06 \x01(\tR\x04type\x12\x12\n\x04body\x18\x07 \x01(\x0cR\x04body2\x8f\x06\n\x0cEventService\x12x\n\nListEvents\x12 .ubmc.v1alpha1.ListEventsRequest\x1a!.ubmc.v1alpha1.ListEventsResponse"%\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1alpha1/events\x12w\n\x08GetEvent\x12\x1e.ubmc.v1alpha1.GetEventRequest\x1a\x1f.ubmc.v1alpha1.GetEventResponse"*\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1alpha1/events/{id}\x12\x7f\n\x0bDeleteEvent\x12!.ubmc.v1alpha1.DeleteEventRequest\x1a".ubmc.v1alpha1.DeleteEventResponse")\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1alpha1/events/{id}\x12\x83\x01\n\x0bWatchEvents\x12!.ubmc.v1alpha1.WatchEventsRequest\x1a".ubmc.v1alpha1.WatchEventsResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/events:watch0\x01\x12\x7f\n\x0bGetEventLog\x12!.ubmc.v1alpha1.GetEventLogRequest\x1a".ubmc.v1alpha1.GetEventLogResponse")\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1alpha1/events:log\x12\x83\x01\n\x0bClearEvents\x12!.ubmc.v1alpha1.ClearEventsRequest\x1a".ubmc.v1alpha1.ClearEventsResponse"-\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\x1f:\x01*"\x1a/api/v1alpha1/events:clearb\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
@@ -762,6 +870,9 @@ _DESC = file_desc(
         "GetEventLogResponse": GetEventLogResponse,
         "ClearEventsRequest": ClearEventsRequest,
         "ClearEventsResponse": ClearEventsResponse,
+        "DeleteEventRequest": DeleteEventRequest,
+        "DeleteEventResponse": DeleteEventResponse,
+        "EventDeleted": EventDeleted,
         "EventLogCleared": EventLogCleared,
         "ListEventsRequest": ListEventsRequest,
         "ListEventsResponse": ListEventsResponse,

@@ -13,7 +13,7 @@ from typing import Final
 
 from ubmc.rpc import ServerStream, Unary
 
-from .event_pb import ClearEventsRequest, ClearEventsResponse, GetEventLogRequest, GetEventLogResponse, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse
+from .event_pb import ClearEventsRequest, ClearEventsResponse, DeleteEventRequest, DeleteEventResponse, GetEventLogRequest, GetEventLogResponse, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse
 
 
 class EventService:
@@ -24,6 +24,9 @@ class EventService:
 
     GetEvent: Final = Unary("ubmc.v1alpha1.EventService", "GetEvent", GetEventRequest, GetEventResponse)
     """Reads one event."""
+
+    DeleteEvent: Final = Unary("ubmc.v1alpha1.EventService", "DeleteEvent", DeleteEventRequest, DeleteEventResponse)
+    """Takes one event out of the log. That it was taken out, and by whom, is the next event."""
 
     WatchEvents: Final = ServerStream("ubmc.v1alpha1.EventService", "WatchEvents", WatchEventsRequest, WatchEventsResponse)
     """Tells every event from now on. With the cursor of the last one received it begins behind that one, so that nothing is

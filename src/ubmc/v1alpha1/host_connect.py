@@ -55,7 +55,8 @@ class HostService(Protocol):
 
     async def update_host(self, request: UpdateHostRequest, ctx: RequestContext[UpdateHostRequest, UpdateHostResponse], /) -> UpdateHostResponse:
         """
-        Changes the settings of a host: `restore_policy`, `boot_override`, `watchdog`. Power is changed by ChangeHostPower.
+        Changes the settings of a host: `restore_policy`, `boot_override`, `watchdog`, and single fields of the latter two,
+        such as `boot_override.firmware`. Power is changed by ChangeHostPower.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -256,7 +257,8 @@ class HostServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> UpdateHostResponse:
         """
-        Changes the settings of a host: `restore_policy`, `boot_override`, `watchdog`. Power is changed by ChangeHostPower.
+        Changes the settings of a host: `restore_policy`, `boot_override`, `watchdog`, and single fields of the latter two,
+        such as `boot_override.firmware`. Power is changed by ChangeHostPower.
         """
         return await self.execute_unary(
             request=request,

@@ -31,7 +31,9 @@ class HostService:
     """
 
     UpdateHost: Final = Unary("ubmc.v1alpha1.HostService", "UpdateHost", UpdateHostRequest, UpdateHostResponse)
-    """Changes the settings of a host: `restore_policy`, `boot_override`, `watchdog`. Power is changed by ChangeHostPower."""
+    """Changes the settings of a host: `restore_policy`, `boot_override`, `watchdog`, and single fields of the latter two,
+    such as `boot_override.firmware`. Power is changed by ChangeHostPower.
+    """
 
     ChangeHostPower: Final = Unary("ubmc.v1alpha1.HostService", "ChangeHostPower", ChangeHostPowerRequest, ChangeHostPowerResponse)
     """Begins a power action and answers, as soon as it is accepted, with the state that the host moves to. The task tells

@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import session_pb
-from .session_pb import DeleteSessionRequest, DeleteSessionResponse, ExchangeBasicRequest, ExchangeBasicResponse, ExchangeCertificateRequest, ExchangeCertificateResponse, ExchangeTokenRequest, ExchangeTokenResponse, GetCurrentSessionRequest, GetCurrentSessionResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse
+from .session_pb import CheckSshKeyRequest, CheckSshKeyResponse, DeleteSessionRequest, DeleteSessionResponse, EndIpmiSessionRequest, EndIpmiSessionResponse, ExchangeBasicRequest, ExchangeBasicResponse, ExchangeCertificateRequest, ExchangeCertificateResponse, ExchangeIpmiRequest, ExchangeIpmiResponse, ExchangeTokenRequest, ExchangeTokenResponse, GetCurrentSessionRequest, GetCurrentSessionResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LoginSshKeyRequest, LoginSshKeyResponse, LogoutRequest, LogoutResponse, ReportIpmiFailureRequest, ReportIpmiFailureResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -83,6 +83,41 @@ class SessionService(Protocol):
         """
         Exchanges the identities in a client certificate, whose chain the door has verified, for a principal. Only doors ask
         this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def check_ssh_key(self, request: CheckSshKeyRequest, ctx: RequestContext[CheckSshKeyRequest, CheckSshKeyResponse], /) -> CheckSshKeyResponse:
+        """
+        Says whether an account would be let in with an SSH key; which is asked before its owner has proven to have it. Only
+        the SSH door asks this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def login_ssh_key(self, request: LoginSshKeyRequest, ctx: RequestContext[LoginSshKeyRequest, LoginSshKeyResponse], /) -> LoginSshKeyResponse:
+        """
+        Opens a session for somebody who proved to have an SSH key, as Login does with a password. The key stands for the
+        second factor too. Only the SSH door asks this, after it has checked the signature.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def exchange_ipmi(self, request: ExchangeIpmiRequest, ctx: RequestContext[ExchangeIpmiRequest, ExchangeIpmiResponse], /) -> ExchangeIpmiResponse:
+        """
+        Exchanges the name of somebody who proved over IPMI to have the IPMI secret (RAKP) for a principal that is limited to
+        a privilege level, and opens an IPMI session or goes on with one. Only the IPMI door asks this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def end_ipmi_session(self, request: EndIpmiSessionRequest, ctx: RequestContext[EndIpmiSessionRequest, EndIpmiSessionResponse], /) -> EndIpmiSessionResponse:
+        """
+        Ends an IPMI session that its client closed or that timed out; nothing happens if it has ended. Only the IPMI door asks
+        this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def report_ipmi_failure(self, request: ReportIpmiFailureRequest, ctx: RequestContext[ReportIpmiFailureRequest, ReportIpmiFailureResponse], /) -> ReportIpmiFailureResponse:
+        """
+        Says that somebody failed to prove over IPMI to have a secret; it counts as a wrong password does. Only the IPMI door
+        asks this.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -191,6 +226,61 @@ class SessionServiceASGIApplication(ConnectASGIApplication[SessionService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.exchange_certificate,
+                ),
+                "/ubmc.v1alpha1.SessionService/CheckSshKey": Endpoint.unary(
+                    method=MethodInfo(
+                        name="CheckSshKey",
+                        service_name="ubmc.v1alpha1.SessionService",
+                        input=CheckSshKeyRequest,
+                        output=CheckSshKeyResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.check_ssh_key,
+                ),
+                "/ubmc.v1alpha1.SessionService/LoginSshKey": Endpoint.unary(
+                    method=MethodInfo(
+                        name="LoginSshKey",
+                        service_name="ubmc.v1alpha1.SessionService",
+                        input=LoginSshKeyRequest,
+                        output=LoginSshKeyResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.login_ssh_key,
+                ),
+                "/ubmc.v1alpha1.SessionService/ExchangeIpmi": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ExchangeIpmi",
+                        service_name="ubmc.v1alpha1.SessionService",
+                        input=ExchangeIpmiRequest,
+                        output=ExchangeIpmiResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.exchange_ipmi,
+                ),
+                "/ubmc.v1alpha1.SessionService/EndIpmiSession": Endpoint.unary(
+                    method=MethodInfo(
+                        name="EndIpmiSession",
+                        service_name="ubmc.v1alpha1.SessionService",
+                        input=EndIpmiSessionRequest,
+                        output=EndIpmiSessionResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.end_ipmi_session,
+                ),
+                "/ubmc.v1alpha1.SessionService/ReportIpmiFailure": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ReportIpmiFailure",
+                        service_name="ubmc.v1alpha1.SessionService",
+                        input=ReportIpmiFailureRequest,
+                        output=ReportIpmiFailureResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.report_ipmi_failure,
                 ),
             },
             interceptors=interceptors,
@@ -395,6 +485,128 @@ class SessionServiceClient(ConnectClient):
                 service_name="ubmc.v1alpha1.SessionService",
                 input=ExchangeCertificateRequest,
                 output=ExchangeCertificateResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def check_ssh_key(
+        self,
+        request: CheckSshKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> CheckSshKeyResponse:
+        """
+        Says whether an account would be let in with an SSH key; which is asked before its owner has proven to have it. Only
+        the SSH door asks this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="CheckSshKey",
+                service_name="ubmc.v1alpha1.SessionService",
+                input=CheckSshKeyRequest,
+                output=CheckSshKeyResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def login_ssh_key(
+        self,
+        request: LoginSshKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> LoginSshKeyResponse:
+        """
+        Opens a session for somebody who proved to have an SSH key, as Login does with a password. The key stands for the
+        second factor too. Only the SSH door asks this, after it has checked the signature.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="LoginSshKey",
+                service_name="ubmc.v1alpha1.SessionService",
+                input=LoginSshKeyRequest,
+                output=LoginSshKeyResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def exchange_ipmi(
+        self,
+        request: ExchangeIpmiRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ExchangeIpmiResponse:
+        """
+        Exchanges the name of somebody who proved over IPMI to have the IPMI secret (RAKP) for a principal that is limited to
+        a privilege level, and opens an IPMI session or goes on with one. Only the IPMI door asks this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ExchangeIpmi",
+                service_name="ubmc.v1alpha1.SessionService",
+                input=ExchangeIpmiRequest,
+                output=ExchangeIpmiResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def end_ipmi_session(
+        self,
+        request: EndIpmiSessionRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> EndIpmiSessionResponse:
+        """
+        Ends an IPMI session that its client closed or that timed out; nothing happens if it has ended. Only the IPMI door asks
+        this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="EndIpmiSession",
+                service_name="ubmc.v1alpha1.SessionService",
+                input=EndIpmiSessionRequest,
+                output=EndIpmiSessionResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def report_ipmi_failure(
+        self,
+        request: ReportIpmiFailureRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> ReportIpmiFailureResponse:
+        """
+        Says that somebody failed to prove over IPMI to have a secret; it counts as a wrong password does. Only the IPMI door
+        asks this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ReportIpmiFailure",
+                service_name="ubmc.v1alpha1.SessionService",
+                input=ReportIpmiFailureRequest,
+                output=ReportIpmiFailureResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .access_pb import Privilege
 
 
-_SessionFields: TypeAlias = Literal["id", "user", "role", "create_time", "last_used_time", "expire_time", "source"]
+_SessionFields: TypeAlias = Literal["id", "user", "role", "create_time", "last_used_time", "expire_time", "source", "kind"]
 
 class Session(Message[_SessionFields]):
     """
@@ -79,9 +79,15 @@ class Session(Message[_SessionFields]):
             ```proto
             string source = 7;
             ```
+        kind:
+            `CREDENTIAL_KIND_IPMI` for a session of IPMI, which has no token and ends when its client is silent for a minute.
+
+            ```proto
+            ubmc.v1alpha1.CredentialKind kind = 8;
+            ```
     """
 
-    __slots__ = ("id", "user", "role", "create_time", "last_used_time", "expire_time", "source")
+    __slots__ = ("id", "user", "role", "create_time", "last_used_time", "expire_time", "source", "kind")
 
     if TYPE_CHECKING:
 
@@ -95,6 +101,7 @@ class Session(Message[_SessionFields]):
             last_used_time: Timestamp | None = None,
             expire_time: Timestamp | None = None,
             source: str = "",
+            kind: CredentialKind | None = None,
         ) -> None:
             pass
 
@@ -105,6 +112,7 @@ class Session(Message[_SessionFields]):
         last_used_time: Timestamp | None
         expire_time: Timestamp | None
         source: str
+        kind: CredentialKind
 
 _LoginRequestFields: TypeAlias = Literal["user", "password", "one_time_code"]
 
@@ -707,6 +715,386 @@ class ExchangeCertificateResponse(Message[_ExchangeCertificateResponseFields]):
         principal: bytes
         keep_seconds: float
 
+_CheckSshKeyRequestFields: TypeAlias = Literal["user", "key"]
+
+class CheckSshKeyRequest(Message[_CheckSshKeyRequestFields]):
+    """
+    Request of CheckSshKey.
+
+    ```proto
+    message ubmc.v1alpha1.CheckSshKeyRequest
+    ```
+
+    Attributes:
+        user:
+            The login name.
+
+            ```proto
+            string user = 1;
+            ```
+        key:
+            The public key as it travels (RFC 4253, section 6.6).
+
+            ```proto
+            bytes key = 2;
+            ```
+    """
+
+    __slots__ = ("user", "key")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            user: str = "",
+            key: bytes = b"",
+        ) -> None:
+            pass
+
+        user: str
+        key: bytes
+
+_CheckSshKeyResponseFields: TypeAlias = NoReturn
+
+class CheckSshKeyResponse(Message[_CheckSshKeyResponseFields]):
+    """
+    Response of CheckSshKey. Whatever keeps somebody out is answered as unauthenticated.
+
+    ```proto
+    message ubmc.v1alpha1.CheckSshKeyResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
+_LoginSshKeyRequestFields: TypeAlias = Literal["user", "key", "source"]
+
+class LoginSshKeyRequest(Message[_LoginSshKeyRequestFields]):
+    """
+    Request of LoginSshKey.
+
+    ```proto
+    message ubmc.v1alpha1.LoginSshKeyRequest
+    ```
+
+    Attributes:
+        user:
+            The login name.
+
+            ```proto
+            string user = 1;
+            ```
+        key:
+            The public key as it travels (RFC 4253, section 6.6).
+
+            ```proto
+            bytes key = 2;
+            ```
+        source:
+            The address that it was shown from.
+
+            ```proto
+            string source = 3;
+            ```
+    """
+
+    __slots__ = ("user", "key", "source")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            user: str = "",
+            key: bytes = b"",
+            source: str = "",
+        ) -> None:
+            pass
+
+        user: str
+        key: bytes
+        source: str
+
+_LoginSshKeyResponseFields: TypeAlias = Literal["token", "session", "must_change_password", "must_set_up_second_factor"]
+
+class LoginSshKeyResponse(Message[_LoginSshKeyResponseFields]):
+    """
+    Response of LoginSshKey.
+
+    ```proto
+    message ubmc.v1alpha1.LoginSshKeyResponse
+    ```
+
+    Attributes:
+        token:
+            The secret of the session, for ExchangeToken and Logout; it never leaves the BMC.
+
+            ```proto
+            string token = 1;
+            ```
+        session:
+            The session.
+
+            ```proto
+            optional ubmc.v1alpha1.Session session = 2;
+            ```
+        must_change_password:
+            The password must be changed before anything else is allowed.
+
+            ```proto
+            bool must_change_password = 3;
+            ```
+        must_set_up_second_factor:
+            A second factor must be set up before anything else is allowed.
+
+            ```proto
+            bool must_set_up_second_factor = 4;
+            ```
+    """
+
+    __slots__ = ("token", "session", "must_change_password", "must_set_up_second_factor")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            token: str = "",
+            session: Session | None = None,
+            must_change_password: bool = False,
+            must_set_up_second_factor: bool = False,
+        ) -> None:
+            pass
+
+        token: str
+        session: Session | None
+        must_change_password: bool
+        must_set_up_second_factor: bool
+
+_ExchangeIpmiRequestFields: TypeAlias = Literal["name", "privilege_level", "source", "session"]
+
+class ExchangeIpmiRequest(Message[_ExchangeIpmiRequestFields]):
+    """
+    Request of ExchangeIpmi.
+
+    ```proto
+    message ubmc.v1alpha1.ExchangeIpmiRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        privilege_level:
+            The level that is asked for: 2 user, 3 operator, 4 administrator (IPMI 2.0, table 22-23).
+
+            ```proto
+            uint32 privilege_level = 2;
+            ```
+        source:
+            The address of the client.
+
+            ```proto
+            string source = 3;
+            ```
+        session:
+            The session to go on with; empty opens one.
+
+            ```proto
+            string session = 4;
+            ```
+    """
+
+    __slots__ = ("name", "privilege_level", "source", "session")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            privilege_level: int = 0,
+            source: str = "",
+            session: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        privilege_level: int
+        source: str
+        session: str
+
+_ExchangeIpmiResponseFields: TypeAlias = Literal["principal", "session", "keep_seconds"]
+
+class ExchangeIpmiResponse(Message[_ExchangeIpmiResponseFields]):
+    """
+    Response of ExchangeIpmi.
+
+    ```proto
+    message ubmc.v1alpha1.ExchangeIpmiResponse
+    ```
+
+    Attributes:
+        principal:
+            The signed principal, to be passed on unchanged.
+
+            ```proto
+            bytes principal = 1;
+            ```
+        session:
+            The id of the session.
+
+            ```proto
+            string session = 2;
+            ```
+        keep_seconds:
+            How long the door may keep the principal, in seconds.
+
+            ```proto
+            double keep_seconds = 3;
+            ```
+    """
+
+    __slots__ = ("principal", "session", "keep_seconds")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            principal: bytes = b"",
+            session: str = "",
+            keep_seconds: float = 0,
+        ) -> None:
+            pass
+
+        principal: bytes
+        session: str
+        keep_seconds: float
+
+_EndIpmiSessionRequestFields: TypeAlias = Literal["session"]
+
+class EndIpmiSessionRequest(Message[_EndIpmiSessionRequestFields]):
+    """
+    Request of EndIpmiSession.
+
+    ```proto
+    message ubmc.v1alpha1.EndIpmiSessionRequest
+    ```
+
+    Attributes:
+        session:
+            The id of the session.
+
+            ```proto
+            string session = 1;
+            ```
+    """
+
+    __slots__ = ("session",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            session: str = "",
+        ) -> None:
+            pass
+
+        session: str
+
+_EndIpmiSessionResponseFields: TypeAlias = NoReturn
+
+class EndIpmiSessionResponse(Message[_EndIpmiSessionResponseFields]):
+    """
+    Response of EndIpmiSession.
+
+    ```proto
+    message ubmc.v1alpha1.EndIpmiSessionResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
+_ReportIpmiFailureRequestFields: TypeAlias = Literal["name", "source"]
+
+class ReportIpmiFailureRequest(Message[_ReportIpmiFailureRequestFields]):
+    """
+    Request of ReportIpmiFailure.
+
+    ```proto
+    message ubmc.v1alpha1.ReportIpmiFailureRequest
+    ```
+
+    Attributes:
+        name:
+            The login name that was given; empty if there is none such for IPMI.
+
+            ```proto
+            string name = 1;
+            ```
+        source:
+            The address of the client.
+
+            ```proto
+            string source = 2;
+            ```
+    """
+
+    __slots__ = ("name", "source")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            source: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        source: str
+
+_ReportIpmiFailureResponseFields: TypeAlias = NoReturn
+
+class ReportIpmiFailureResponse(Message[_ReportIpmiFailureResponseFields]):
+    """
+    Response of ReportIpmiFailure.
+
+    ```proto
+    message ubmc.v1alpha1.ReportIpmiFailureResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
 _PrincipalFields: TypeAlias = Literal["user", "role", "privileges", "session", "source", "expires", "kind"]
 
 class Principal(Message[_PrincipalFields]):
@@ -812,7 +1200,7 @@ class SessionEnd(Message[_SessionEndFields]):
             ```
         reason:
             `logout`, `ended by NAME`, `idle`, `expired`, `password changed`, `account changed`, `role changed`, `second factor set
-            up`, `token deleted`.
+            up`, `token deleted`, `IPMI secret changed`, `SSH key deleted`.
 
             ```proto
             string reason = 3;
@@ -923,6 +1311,12 @@ class CredentialKind(Enum):
             ```proto
             CREDENTIAL_KIND_CERTIFICATE = 4
             ```
+        IPMI:
+            By the secret for IPMI.
+
+            ```proto
+            CREDENTIAL_KIND_IPMI = 5
+            ```
     """
 
     UNSPECIFIED = 0
@@ -930,10 +1324,11 @@ class CredentialKind(Enum):
     TOKEN = 2
     BASIC = 3
     CERTIFICATE = 4
+    IPMI = 5
 
 
 _DESC = file_desc(
-    b'\n\x1bubmc/v1alpha1/session.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\x95\x02\n\x07Session\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04role\x18\x03 \x01(\tR\x04role\x12;\n\x0bcreate_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source"\x82\x01\n\x0cLoginRequest\x12\x1d\n\x04user\x18\x01 \x01(\tR\x04userB\t\xbaH\x06r\x04\x10\x01\x18@\x12&\n\x08password\x18\x02 \x01(\tR\x08passwordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12+\n\rone_time_code\x18\x03 \x01(\tR\x0boneTimeCodeB\x07\xbaH\x04r\x02\x18 "\xc3\x01\n\rLoginResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"\x0f\n\rLogoutRequest"\x10\n\x0eLogoutResponse"\x1a\n\x18GetCurrentSessionRequest"\xf3\x01\n\x19GetCurrentSessionResponse\x120\n\x07session\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"f\n\x13ListSessionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"r\n\x14ListSessionsResponse\x122\n\x08sessions\x18\x01 \x03(\x0b2\x16.ubmc.v1alpha1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"1\n\x14DeleteSessionRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x17\n\x15DeleteSessionResponse"Y\n\x14ExchangeTokenRequest\x12 \n\x05token\x18\x01 \x01(\tR\x05tokenB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"X\n\x15ExchangeTokenResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"^\n\x14ExchangeBasicRequest\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n\x08password\x18\x02 \x01(\tR\x08password\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source"X\n\x15ExchangeBasicResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"T\n\x1aExchangeCertificateRequest\x12\x1e\n\nidentities\x18\x01 \x03(\tR\nidentities\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source"^\n\x1bExchangeCertificateResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"\xec\x01\n\tPrincipal\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n\x04role\x18\x02 \x01(\tR\x04role\x128\n\nprivileges\x18\x03 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x12\x18\n\x07session\x18\x04 \x01(\tR\x07session\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x18\n\x07expires\x18\x06 \x01(\x01R\x07expires\x121\n\x04kind\x18\x07 \x01(\x0e2\x1d.ubmc.v1alpha1.CredentialKindR\x04kind"\x8b\x01\n\nSessionEnd\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason:A\x92\xb5\x18=\n\x07session\x12\rSession.Ended\x1a!session of {user} ended: {reason} \x01"\x9e\x01\n\x0cLoginAttempt\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07outcome\x18\x03 \x01(\tR\x07outcome:H\x92\xb5\x18D\n\x07session\x12\rSession.Login\x1a(login of {user} from {source}: {outcome} \x01*\xa5\x01\n\x0eCredentialKind\x12\x1f\n\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17CREDENTIAL_KIND_SESSION\x10\x01\x12\x19\n\x15CREDENTIAL_KIND_TOKEN\x10\x02\x12\x19\n\x15CREDENTIAL_KIND_BASIC\x10\x03\x12\x1f\n\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x042\xff\x07\n\x0eSessionService\x12q\n\x05Login\x12\x1b.ubmc.v1alpha1.LoginRequest\x1a\x1c.ubmc.v1alpha1.LoginResponse"-\x8a\xb5\x18\x02\x10\x01\x82\xd3\xe4\x93\x02!:\x01*"\x1c/api/v1alpha1/sessions:login\x12u\n\x06Logout\x12\x1c.ubmc.v1alpha1.LogoutRequest\x1a\x1d.ubmc.v1alpha1.LogoutResponse".\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02":\x01*"\x1d/api/v1alpha1/sessions:logout\x12\x97\x01\n\x11GetCurrentSession\x12\'.ubmc.v1alpha1.GetCurrentSessionRequest\x1a(.ubmc.v1alpha1.GetCurrentSessionResponse"/\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1alpha1/sessions:current\x12\x80\x01\n\x0cListSessions\x12".ubmc.v1alpha1.ListSessionsRequest\x1a#.ubmc.v1alpha1.ListSessionsResponse"\'\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/sessions\x12\x87\x01\n\rDeleteSession\x12#.ubmc.v1alpha1.DeleteSessionRequest\x1a$.ubmc.v1alpha1.DeleteSessionResponse"+\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1alpha1/sessions/{id}\x12r\n\rExchangeToken\x12#.ubmc.v1alpha1.ExchangeTokenRequest\x1a$.ubmc.v1alpha1.ExchangeTokenResponse"\x16\x8a\xb5\x18\x12\x1a\x10\n\x06websrv\n\x06sshsrv\x12j\n\rExchangeBasic\x12#.ubmc.v1alpha1.ExchangeBasicRequest\x1a$.ubmc.v1alpha1.ExchangeBasicResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv\x12|\n\x13ExchangeCertificate\x12).ubmc.v1alpha1.ExchangeCertificateRequest\x1a*.ubmc.v1alpha1.ExchangeCertificateResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrvb\x06proto3',
+    b'\n\x1bubmc/v1alpha1/session.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xc8\x02\n\x07Session\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04role\x18\x03 \x01(\tR\x04role\x12;\n\x0bcreate_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source\x121\n\x04kind\x18\x08 \x01(\x0e2\x1d.ubmc.v1alpha1.CredentialKindR\x04kind"\x82\x01\n\x0cLoginRequest\x12\x1d\n\x04user\x18\x01 \x01(\tR\x04userB\t\xbaH\x06r\x04\x10\x01\x18@\x12&\n\x08password\x18\x02 \x01(\tR\x08passwordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12+\n\rone_time_code\x18\x03 \x01(\tR\x0boneTimeCodeB\x07\xbaH\x04r\x02\x18 "\xc3\x01\n\rLoginResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"\x0f\n\rLogoutRequest"\x10\n\x0eLogoutResponse"\x1a\n\x18GetCurrentSessionRequest"\xf3\x01\n\x19GetCurrentSessionResponse\x120\n\x07session\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"f\n\x13ListSessionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"r\n\x14ListSessionsResponse\x122\n\x08sessions\x18\x01 \x03(\x0b2\x16.ubmc.v1alpha1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"1\n\x14DeleteSessionRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x17\n\x15DeleteSessionResponse"Y\n\x14ExchangeTokenRequest\x12 \n\x05token\x18\x01 \x01(\tR\x05tokenB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"X\n\x15ExchangeTokenResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"^\n\x14ExchangeBasicRequest\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n\x08password\x18\x02 \x01(\tR\x08password\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source"X\n\x15ExchangeBasicResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"T\n\x1aExchangeCertificateRequest\x12\x1e\n\nidentities\x18\x01 \x03(\tR\nidentities\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source"^\n\x1bExchangeCertificateResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"M\n\x12CheckSshKeyRequest\x12\x1b\n\x04user\x18\x01 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\x03key\x18\x02 \x01(\x0cR\x03keyB\x08\xbaH\x05z\x03\x18\x80 "\x15\n\x13CheckSshKeyResponse"n\n\x12LoginSshKeyRequest\x12\x1b\n\x04user\x18\x01 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\x03key\x18\x02 \x01(\x0cR\x03keyB\x08\xbaH\x05z\x03\x18\x80 \x12\x1f\n\x06source\x18\x03 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"\xc9\x01\n\x13LoginSshKeyResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"\xaa\x01\n\x13ExchangeIpmiRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18@\x122\n\x0fprivilege_level\x18\x02 \x01(\rR\x0eprivilegeLevelB\t\xbaH\x06*\x04\x18\x04(\x02\x12\x1f\n\x06source\x18\x03 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@\x12!\n\x07session\x18\x04 \x01(\tR\x07sessionB\x07\xbaH\x04r\x02\x18@"q\n\x14ExchangeIpmiResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12\x18\n\x07session\x18\x02 \x01(\tR\x07session\x12!\n\x0ckeep_seconds\x18\x03 \x01(\x01R\x0bkeepSeconds":\n\x15EndIpmiSessionRequest\x12!\n\x07session\x18\x01 \x01(\tR\x07sessionB\x07\xbaH\x04r\x02\x18@"\x18\n\x16EndIpmiSessionResponse"X\n\x18ReportIpmiFailureRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"\x1b\n\x19ReportIpmiFailureResponse"\xec\x01\n\tPrincipal\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n\x04role\x18\x02 \x01(\tR\x04role\x128\n\nprivileges\x18\x03 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x12\x18\n\x07session\x18\x04 \x01(\tR\x07session\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x18\n\x07expires\x18\x06 \x01(\x01R\x07expires\x121\n\x04kind\x18\x07 \x01(\x0e2\x1d.ubmc.v1alpha1.CredentialKindR\x04kind"\x8b\x01\n\nSessionEnd\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason:A\x92\xb5\x18=\n\x07session\x12\rSession.Ended\x1a!session of {user} ended: {reason} \x01"\x9e\x01\n\x0cLoginAttempt\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07outcome\x18\x03 \x01(\tR\x07outcome:H\x92\xb5\x18D\n\x07session\x12\rSession.Login\x1a(login of {user} from {source}: {outcome} \x01*\xbf\x01\n\x0eCredentialKind\x12\x1f\n\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17CREDENTIAL_KIND_SESSION\x10\x01\x12\x19\n\x15CREDENTIAL_KIND_TOKEN\x10\x02\x12\x19\n\x15CREDENTIAL_KIND_BASIC\x10\x03\x12\x1f\n\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x04\x12\x18\n\x14CREDENTIAL_KIND_IPMI\x10\x052\xa1\x0c\n\x0eSessionService\x12q\n\x05Login\x12\x1b.ubmc.v1alpha1.LoginRequest\x1a\x1c.ubmc.v1alpha1.LoginResponse"-\x8a\xb5\x18\x02\x10\x01\x82\xd3\xe4\x93\x02!:\x01*"\x1c/api/v1alpha1/sessions:login\x12u\n\x06Logout\x12\x1c.ubmc.v1alpha1.LogoutRequest\x1a\x1d.ubmc.v1alpha1.LogoutResponse".\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02":\x01*"\x1d/api/v1alpha1/sessions:logout\x12\x97\x01\n\x11GetCurrentSession\x12\'.ubmc.v1alpha1.GetCurrentSessionRequest\x1a(.ubmc.v1alpha1.GetCurrentSessionResponse"/\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1alpha1/sessions:current\x12\x80\x01\n\x0cListSessions\x12".ubmc.v1alpha1.ListSessionsRequest\x1a#.ubmc.v1alpha1.ListSessionsResponse"\'\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/sessions\x12\x87\x01\n\rDeleteSession\x12#.ubmc.v1alpha1.DeleteSessionRequest\x1a$.ubmc.v1alpha1.DeleteSessionResponse"+\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1alpha1/sessions/{id}\x12r\n\rExchangeToken\x12#.ubmc.v1alpha1.ExchangeTokenRequest\x1a$.ubmc.v1alpha1.ExchangeTokenResponse"\x16\x8a\xb5\x18\x12\x1a\x10\n\x06websrv\n\x06sshsrv\x12j\n\rExchangeBasic\x12#.ubmc.v1alpha1.ExchangeBasicRequest\x1a$.ubmc.v1alpha1.ExchangeBasicResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv\x12|\n\x13ExchangeCertificate\x12).ubmc.v1alpha1.ExchangeCertificateRequest\x1a*.ubmc.v1alpha1.ExchangeCertificateResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv\x12g\n\x0bCheckSshKey\x12!.ubmc.v1alpha1.CheckSshKeyRequest\x1a".ubmc.v1alpha1.CheckSshKeyResponse"\x11\x90\x02\x01\x8a\xb5\x18\n\x1a\x08\n\x06sshsrv\x12d\n\x0bLoginSshKey\x12!.ubmc.v1alpha1.LoginSshKeyRequest\x1a".ubmc.v1alpha1.LoginSshKeyResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06sshsrv\x12h\n\x0cExchangeIpmi\x12".ubmc.v1alpha1.ExchangeIpmiRequest\x1a#.ubmc.v1alpha1.ExchangeIpmiResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12n\n\x0eEndIpmiSession\x12$.ubmc.v1alpha1.EndIpmiSessionRequest\x1a%.ubmc.v1alpha1.EndIpmiSessionResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12w\n\x11ReportIpmiFailure\x12\'.ubmc.v1alpha1.ReportIpmiFailureRequest\x1a(.ubmc.v1alpha1.ReportIpmiFailureResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrvb\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
@@ -959,6 +1354,16 @@ _DESC = file_desc(
         "ExchangeBasicResponse": ExchangeBasicResponse,
         "ExchangeCertificateRequest": ExchangeCertificateRequest,
         "ExchangeCertificateResponse": ExchangeCertificateResponse,
+        "CheckSshKeyRequest": CheckSshKeyRequest,
+        "CheckSshKeyResponse": CheckSshKeyResponse,
+        "LoginSshKeyRequest": LoginSshKeyRequest,
+        "LoginSshKeyResponse": LoginSshKeyResponse,
+        "ExchangeIpmiRequest": ExchangeIpmiRequest,
+        "ExchangeIpmiResponse": ExchangeIpmiResponse,
+        "EndIpmiSessionRequest": EndIpmiSessionRequest,
+        "EndIpmiSessionResponse": EndIpmiSessionResponse,
+        "ReportIpmiFailureRequest": ReportIpmiFailureRequest,
+        "ReportIpmiFailureResponse": ReportIpmiFailureResponse,
         "Principal": Principal,
         "SessionEnd": SessionEnd,
         "LoginAttempt": LoginAttempt,

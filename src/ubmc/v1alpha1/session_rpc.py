@@ -13,7 +13,7 @@ from typing import Final
 
 from ubmc.rpc import Unary
 
-from .session_pb import DeleteSessionRequest, DeleteSessionResponse, ExchangeBasicRequest, ExchangeBasicResponse, ExchangeCertificateRequest, ExchangeCertificateResponse, ExchangeTokenRequest, ExchangeTokenResponse, GetCurrentSessionRequest, GetCurrentSessionResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse
+from .session_pb import CheckSshKeyRequest, CheckSshKeyResponse, DeleteSessionRequest, DeleteSessionResponse, EndIpmiSessionRequest, EndIpmiSessionResponse, ExchangeBasicRequest, ExchangeBasicResponse, ExchangeCertificateRequest, ExchangeCertificateResponse, ExchangeIpmiRequest, ExchangeIpmiResponse, ExchangeTokenRequest, ExchangeTokenResponse, GetCurrentSessionRequest, GetCurrentSessionResponse, ListSessionsRequest, ListSessionsResponse, LoginRequest, LoginResponse, LoginSshKeyRequest, LoginSshKeyResponse, LogoutRequest, LogoutResponse, ReportIpmiFailureRequest, ReportIpmiFailureResponse
 
 
 class SessionService:
@@ -48,4 +48,29 @@ class SessionService:
     ExchangeCertificate: Final = Unary("ubmc.v1alpha1.SessionService", "ExchangeCertificate", ExchangeCertificateRequest, ExchangeCertificateResponse)
     """Exchanges the identities in a client certificate, whose chain the door has verified, for a principal. Only doors ask
     this.
+    """
+
+    CheckSshKey: Final = Unary("ubmc.v1alpha1.SessionService", "CheckSshKey", CheckSshKeyRequest, CheckSshKeyResponse)
+    """Says whether an account would be let in with an SSH key; which is asked before its owner has proven to have it. Only
+    the SSH door asks this.
+    """
+
+    LoginSshKey: Final = Unary("ubmc.v1alpha1.SessionService", "LoginSshKey", LoginSshKeyRequest, LoginSshKeyResponse)
+    """Opens a session for somebody who proved to have an SSH key, as Login does with a password. The key stands for the
+    second factor too. Only the SSH door asks this, after it has checked the signature.
+    """
+
+    ExchangeIpmi: Final = Unary("ubmc.v1alpha1.SessionService", "ExchangeIpmi", ExchangeIpmiRequest, ExchangeIpmiResponse)
+    """Exchanges the name of somebody who proved over IPMI to have the IPMI secret (RAKP) for a principal that is limited to
+    a privilege level, and opens an IPMI session or goes on with one. Only the IPMI door asks this.
+    """
+
+    EndIpmiSession: Final = Unary("ubmc.v1alpha1.SessionService", "EndIpmiSession", EndIpmiSessionRequest, EndIpmiSessionResponse)
+    """Ends an IPMI session that its client closed or that timed out; nothing happens if it has ended. Only the IPMI door asks
+    this.
+    """
+
+    ReportIpmiFailure: Final = Unary("ubmc.v1alpha1.SessionService", "ReportIpmiFailure", ReportIpmiFailureRequest, ReportIpmiFailureResponse)
+    """Says that somebody failed to prove over IPMI to have a secret; it counts as a wrong password does. Only the IPMI door
+    asks this.
     """

@@ -19,10 +19,10 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import task_pb
-from .task_pb import GetTaskRequest, GetTaskResponse, ListTasksRequest, ListTasksResponse
+from .task_pb import GetTaskRequest, GetTaskResponse, ListTasksRequest, ListTasksResponse, WatchTasksRequest, WatchTasksResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 
     from connectrpc.codec import Codec
     from connectrpc.compression import Compression
@@ -43,6 +43,12 @@ class TaskService(Protocol):
     async def get_task(self, request: GetTaskRequest, ctx: RequestContext[GetTaskRequest, GetTaskResponse], /) -> GetTaskResponse:
         """
         Reads one task.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    def watch_tasks(self, request: WatchTasksRequest, ctx: RequestContext[WatchTasksRequest, WatchTasksResponse], /) -> AsyncIterator[WatchTasksResponse]:
+        """
+        Tells every change of a task from now on, after a snapshot; resumes as WatchHosts does.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -85,6 +91,17 @@ class TaskServiceASGIApplication(ConnectASGIApplication[TaskService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.get_task,
+                ),
+                "/ubmc.v1alpha1.TaskService/WatchTasks": Endpoint.server_stream(
+                    method=MethodInfo(
+                        name="WatchTasks",
+                        service_name="ubmc.v1alpha1.TaskService",
+                        input=WatchTasksRequest,
+                        output=WatchTasksResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.SERVER_STREAM,
+                    ),
+                    function=svc.watch_tasks,
                 ),
             },
             interceptors=interceptors,
@@ -152,4 +169,27 @@ class TaskServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
             use_get=use_get,
+        )
+    def watch_tasks(
+        self,
+        request: WatchTasksRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AsyncIterator[WatchTasksResponse]:
+        """
+        Tells every change of a task from now on, after a snapshot; resumes as WatchHosts does.
+        """
+        return self.execute_server_stream(
+            request=request,
+            method=MethodInfo(
+                name="WatchTasks",
+                service_name="ubmc.v1alpha1.TaskService",
+                input=WatchTasksRequest,
+                output=WatchTasksResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.SERVER_STREAM,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
         )

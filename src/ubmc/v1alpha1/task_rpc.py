@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ubmc.rpc import Unary
+from ubmc.rpc import ServerStream, Unary
 
-from .task_pb import GetTaskRequest, GetTaskResponse, ListTasksRequest, ListTasksResponse
+from .task_pb import GetTaskRequest, GetTaskResponse, ListTasksRequest, ListTasksResponse, WatchTasksRequest, WatchTasksResponse
 
 
 class TaskService:
@@ -24,3 +24,6 @@ class TaskService:
 
     GetTask: Final = Unary("ubmc.v1alpha1.TaskService", "GetTask", GetTaskRequest, GetTaskResponse)
     """Reads one task."""
+
+    WatchTasks: Final = ServerStream("ubmc.v1alpha1.TaskService", "WatchTasks", WatchTasksRequest, WatchTasksResponse)
+    """Tells every change of a task from now on, after a snapshot; resumes as WatchHosts does."""

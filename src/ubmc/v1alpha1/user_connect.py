@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import user_pb
-from .user_pb import ChangePasswordRequest, ChangePasswordResponse, ConfirmTotpRequest, ConfirmTotpResponse, CreateRoleRequest, CreateRoleResponse, CreateUserRequest, CreateUserResponse, DeleteIpmiSecretRequest, DeleteIpmiSecretResponse, DeleteRoleRequest, DeleteRoleResponse, DeleteUserRequest, DeleteUserResponse, GetIpmiKeyRequest, GetIpmiKeyResponse, GetUserRequest, GetUserResponse, ListRolesRequest, ListRolesResponse, ListUsersRequest, ListUsersResponse, RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse, RemoveTotpRequest, RemoveTotpResponse, ResetIpmiSecretRequest, ResetIpmiSecretResponse, StartTotpRequest, StartTotpResponse, UnlockUserRequest, UnlockUserResponse, UpdateRoleRequest, UpdateRoleResponse, UpdateUserRequest, UpdateUserResponse
+from .user_pb import AddSshKeyRequest, AddSshKeyResponse, ChangePasswordRequest, ChangePasswordResponse, ConfirmTotpRequest, ConfirmTotpResponse, CreateRoleRequest, CreateRoleResponse, CreateUserRequest, CreateUserResponse, DeleteIpmiSecretRequest, DeleteIpmiSecretResponse, DeleteRoleRequest, DeleteRoleResponse, DeleteSshKeyRequest, DeleteSshKeyResponse, DeleteUserRequest, DeleteUserResponse, GetIpmiKeyRequest, GetIpmiKeyResponse, GetUserRequest, GetUserResponse, ListIpmiUsersRequest, ListIpmiUsersResponse, ListRolesRequest, ListRolesResponse, ListSshKeysRequest, ListSshKeysResponse, ListUsersRequest, ListUsersResponse, RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse, RemoveTotpRequest, RemoveTotpResponse, ResetIpmiSecretRequest, ResetIpmiSecretResponse, SetIpmiSecretRequest, SetIpmiSecretResponse, SetIpmiUserNameRequest, SetIpmiUserNameResponse, StartTotpRequest, StartTotpResponse, TestIpmiSecretRequest, TestIpmiSecretResponse, UnlockUserRequest, UnlockUserResponse, UpdateRoleRequest, UpdateRoleResponse, UpdateUserRequest, UpdateUserResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -118,9 +118,56 @@ class UserService(Protocol):
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
+    async def set_ipmi_secret(self, request: SetIpmiSecretRequest, ctx: RequestContext[SetIpmiSecretRequest, SetIpmiSecretResponse], /) -> SetIpmiSecretResponse:
+        """
+        Gives an account the IPMI secret that somebody chose. It never becomes the password. The own account needs
+        ConfigureSelf, another ConfigureUsers.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def set_ipmi_user_name(self, request: SetIpmiUserNameRequest, ctx: RequestContext[SetIpmiUserNameRequest, SetIpmiUserNameResponse], /) -> SetIpmiUserNameResponse:
+        """
+        Gives an IPMI user id a name. The account of this name gets the id; if there is none, a service account is made that
+        has no password and may do nothing over IPMI until it is given a secret and a level. A service account that has the id
+        is renamed. Without a name the id is given up: a service account with it is removed, any other loses its IPMI secret.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_ipmi_users(self, request: ListIpmiUsersRequest, ctx: RequestContext[ListIpmiUsersRequest, ListIpmiUsersResponse], /) -> ListIpmiUsersResponse:
+        """
+        Lists who has an IPMI user id. Only the IPMI door asks this.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def test_ipmi_secret(self, request: TestIpmiSecretRequest, ctx: RequestContext[TestIpmiSecretRequest, TestIpmiSecretResponse], /) -> TestIpmiSecretResponse:
+        """
+        Compares an IPMI secret with that of a user id. Only the IPMI door asks this, for somebody of the level administrator.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
     async def get_ipmi_key(self, request: GetIpmiKeyRequest, ctx: RequestContext[GetIpmiKeyRequest, GetIpmiKeyResponse], /) -> GetIpmiKeyResponse:
         """
-        Reads the IPMI secret of an account. Only the IPMI door asks this.
+        Reads the IPMI secret of an account. Only the IPMI door asks this. Everything that keeps somebody out (there is no such
+        account, it has no secret, it is disabled, locked, or too much failed from this address) is answered as not found.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_ssh_keys(self, request: ListSshKeysRequest, ctx: RequestContext[ListSshKeysRequest, ListSshKeysResponse], /) -> ListSshKeysResponse:
+        """
+        Lists the SSH keys of an account: the own with ConfigureSelf, another's with ConfigureUsers.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def add_ssh_key(self, request: AddSshKeyRequest, ctx: RequestContext[AddSshKeyRequest, AddSshKeyResponse], /) -> AddSshKeyResponse:
+        """
+        Lets an account log in over SSH with a key: Ed25519, ECDSA, or RSA of at least 3072 bits. The own account needs
+        ConfigureSelf, another ConfigureUsers.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def delete_ssh_key(self, request: DeleteSshKeyRequest, ctx: RequestContext[DeleteSshKeyRequest, DeleteSshKeyResponse], /) -> DeleteSshKeyResponse:
+        """
+        Takes an SSH key from an account; its sessions that were opened with it end.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -309,6 +356,50 @@ class UserServiceASGIApplication(ConnectASGIApplication[UserService]):
                     ),
                     function=svc.delete_ipmi_secret,
                 ),
+                "/ubmc.v1alpha1.UserService/SetIpmiSecret": Endpoint.unary(
+                    method=MethodInfo(
+                        name="SetIpmiSecret",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=SetIpmiSecretRequest,
+                        output=SetIpmiSecretResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.set_ipmi_secret,
+                ),
+                "/ubmc.v1alpha1.UserService/SetIpmiUserName": Endpoint.unary(
+                    method=MethodInfo(
+                        name="SetIpmiUserName",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=SetIpmiUserNameRequest,
+                        output=SetIpmiUserNameResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.set_ipmi_user_name,
+                ),
+                "/ubmc.v1alpha1.UserService/ListIpmiUsers": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListIpmiUsers",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=ListIpmiUsersRequest,
+                        output=ListIpmiUsersResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_ipmi_users,
+                ),
+                "/ubmc.v1alpha1.UserService/TestIpmiSecret": Endpoint.unary(
+                    method=MethodInfo(
+                        name="TestIpmiSecret",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=TestIpmiSecretRequest,
+                        output=TestIpmiSecretResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.test_ipmi_secret,
+                ),
                 "/ubmc.v1alpha1.UserService/GetIpmiKey": Endpoint.unary(
                     method=MethodInfo(
                         name="GetIpmiKey",
@@ -319,6 +410,39 @@ class UserServiceASGIApplication(ConnectASGIApplication[UserService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.get_ipmi_key,
+                ),
+                "/ubmc.v1alpha1.UserService/ListSshKeys": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListSshKeys",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=ListSshKeysRequest,
+                        output=ListSshKeysResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_ssh_keys,
+                ),
+                "/ubmc.v1alpha1.UserService/AddSshKey": Endpoint.unary(
+                    method=MethodInfo(
+                        name="AddSshKey",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=AddSshKeyRequest,
+                        output=AddSshKeyResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.add_ssh_key,
+                ),
+                "/ubmc.v1alpha1.UserService/DeleteSshKey": Endpoint.unary(
+                    method=MethodInfo(
+                        name="DeleteSshKey",
+                        service_name="ubmc.v1alpha1.UserService",
+                        input=DeleteSshKeyRequest,
+                        output=DeleteSshKeyResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.delete_ssh_key,
                 ),
                 "/ubmc.v1alpha1.UserService/ListRoles": Endpoint.unary(
                     method=MethodInfo(
@@ -690,6 +814,105 @@ class UserServiceClient(ConnectClient):
             headers=headers,
             timeout_ms=timeout_ms,
         )
+    async def set_ipmi_secret(
+        self,
+        request: SetIpmiSecretRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> SetIpmiSecretResponse:
+        """
+        Gives an account the IPMI secret that somebody chose. It never becomes the password. The own account needs
+        ConfigureSelf, another ConfigureUsers.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="SetIpmiSecret",
+                service_name="ubmc.v1alpha1.UserService",
+                input=SetIpmiSecretRequest,
+                output=SetIpmiSecretResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def set_ipmi_user_name(
+        self,
+        request: SetIpmiUserNameRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> SetIpmiUserNameResponse:
+        """
+        Gives an IPMI user id a name. The account of this name gets the id; if there is none, a service account is made that
+        has no password and may do nothing over IPMI until it is given a secret and a level. A service account that has the id
+        is renamed. Without a name the id is given up: a service account with it is removed, any other loses its IPMI secret.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="SetIpmiUserName",
+                service_name="ubmc.v1alpha1.UserService",
+                input=SetIpmiUserNameRequest,
+                output=SetIpmiUserNameResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_ipmi_users(
+        self,
+        request: ListIpmiUsersRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListIpmiUsersResponse:
+        """
+        Lists who has an IPMI user id. Only the IPMI door asks this.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListIpmiUsers",
+                service_name="ubmc.v1alpha1.UserService",
+                input=ListIpmiUsersRequest,
+                output=ListIpmiUsersResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def test_ipmi_secret(
+        self,
+        request: TestIpmiSecretRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> TestIpmiSecretResponse:
+        """
+        Compares an IPMI secret with that of a user id. Only the IPMI door asks this, for somebody of the level administrator.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="TestIpmiSecret",
+                service_name="ubmc.v1alpha1.UserService",
+                input=TestIpmiSecretRequest,
+                output=TestIpmiSecretResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
     async def get_ipmi_key(
         self,
         request: GetIpmiKeyRequest,
@@ -698,7 +921,8 @@ class UserServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> GetIpmiKeyResponse:
         """
-        Reads the IPMI secret of an account. Only the IPMI door asks this.
+        Reads the IPMI secret of an account. Only the IPMI door asks this. Everything that keeps somebody out (there is no such
+        account, it has no secret, it is disabled, locked, or too much failed from this address) is answered as not found.
         """
         return await self.execute_unary(
             request=request,
@@ -707,6 +931,78 @@ class UserServiceClient(ConnectClient):
                 service_name="ubmc.v1alpha1.UserService",
                 input=GetIpmiKeyRequest,
                 output=GetIpmiKeyResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_ssh_keys(
+        self,
+        request: ListSshKeysRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListSshKeysResponse:
+        """
+        Lists the SSH keys of an account: the own with ConfigureSelf, another's with ConfigureUsers.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListSshKeys",
+                service_name="ubmc.v1alpha1.UserService",
+                input=ListSshKeysRequest,
+                output=ListSshKeysResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def add_ssh_key(
+        self,
+        request: AddSshKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> AddSshKeyResponse:
+        """
+        Lets an account log in over SSH with a key: Ed25519, ECDSA, or RSA of at least 3072 bits. The own account needs
+        ConfigureSelf, another ConfigureUsers.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="AddSshKey",
+                service_name="ubmc.v1alpha1.UserService",
+                input=AddSshKeyRequest,
+                output=AddSshKeyResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def delete_ssh_key(
+        self,
+        request: DeleteSshKeyRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> DeleteSshKeyResponse:
+        """
+        Takes an SSH key from an account; its sessions that were opened with it end.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="DeleteSshKey",
+                service_name="ubmc.v1alpha1.UserService",
+                input=DeleteSshKeyRequest,
+                output=DeleteSshKeyResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

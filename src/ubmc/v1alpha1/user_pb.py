@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .access_pb import Privilege
 
 
-_UserFields: TypeAlias = Literal["name", "role", "enabled", "must_change_password", "create_time", "password_time", "source", "service_account", "locked_until", "password_expire_time", "second_factor", "recovery_codes_left", "ipmi_enabled", "certificate_identities"]
+_UserFields: TypeAlias = Literal["name", "role", "enabled", "must_change_password", "create_time", "password_time", "source", "service_account", "locked_until", "password_expire_time", "second_factor", "recovery_codes_left", "ipmi_enabled", "certificate_identities", "ipmi_user_id", "ipmi_disabled", "ipmi_privilege_limit", "ssh_keys"]
 
 class User(Message[_UserFields]):
     """
@@ -81,8 +81,8 @@ class User(Message[_UserFields]):
             ubmc.v1alpha1.UserSource source = 7;
             ```
         service_account:
-            It is for a program: it has no password and cannot log in, only use tokens that an administrator makes for it. Set when
-            it is made.
+            It is for a program: it has no password, only the tokens, SSH keys and IPMI secret that an administrator gives it. Set
+            when it is made.
 
             ```proto
             bool service_account = 8;
@@ -125,9 +125,33 @@ class User(Message[_UserFields]):
             ```proto
             repeated string certificate_identities = 14;
             ```
+        ipmi_user_id:
+            Its user id in IPMI, 2 to 15; 0 if it has none. It is given with the first IPMI secret and kept. Output only.
+
+            ```proto
+            uint32 ipmi_user_id = 15;
+            ```
+        ipmi_disabled:
+            IPMI is refused to it, though it has a secret.
+
+            ```proto
+            bool ipmi_disabled = 16;
+            ```
+        ipmi_privilege_limit:
+            It may do no more than this over IPMI, whatever its role.
+
+            ```proto
+            ubmc.v1alpha1.IpmiPrivilege ipmi_privilege_limit = 17;
+            ```
+        ssh_keys:
+            How many SSH keys it has. Output only.
+
+            ```proto
+            int32 ssh_keys = 18;
+            ```
     """
 
-    __slots__ = ("name", "role", "enabled", "must_change_password", "create_time", "password_time", "source", "service_account", "locked_until", "password_expire_time", "second_factor", "recovery_codes_left", "ipmi_enabled", "certificate_identities")
+    __slots__ = ("name", "role", "enabled", "must_change_password", "create_time", "password_time", "source", "service_account", "locked_until", "password_expire_time", "second_factor", "recovery_codes_left", "ipmi_enabled", "certificate_identities", "ipmi_user_id", "ipmi_disabled", "ipmi_privilege_limit", "ssh_keys")
 
     if TYPE_CHECKING:
 
@@ -148,6 +172,10 @@ class User(Message[_UserFields]):
             recovery_codes_left: int = 0,
             ipmi_enabled: bool = False,
             certificate_identities: list[str] | None = None,
+            ipmi_user_id: int = 0,
+            ipmi_disabled: bool = False,
+            ipmi_privilege_limit: IpmiPrivilege | None = None,
+            ssh_keys: int = 0,
         ) -> None:
             pass
 
@@ -165,6 +193,74 @@ class User(Message[_UserFields]):
         recovery_codes_left: int
         ipmi_enabled: bool
         certificate_identities: list[str]
+        ipmi_user_id: int
+        ipmi_disabled: bool
+        ipmi_privilege_limit: IpmiPrivilege
+        ssh_keys: int
+
+_SshKeyFields: TypeAlias = Literal["id", "kind", "fingerprint", "comment", "create_time"]
+
+class SshKey(Message[_SshKeyFields]):
+    """
+    A key with which somebody logs in over SSH.
+
+    ```proto
+    message ubmc.v1alpha1.SshKey
+    ```
+
+    Attributes:
+        id:
+            Its id.
+
+            ```proto
+            string id = 1;
+            ```
+        kind:
+            The kind of key, as `ssh-ed25519`.
+
+            ```proto
+            string kind = 2;
+            ```
+        fingerprint:
+            As `ssh-keygen -l` shows it: `SHA256:...`.
+
+            ```proto
+            string fingerprint = 3;
+            ```
+        comment:
+            What stands behind the key in its file.
+
+            ```proto
+            string comment = 4;
+            ```
+        create_time:
+            When it was added.
+
+            ```proto
+            optional google.protobuf.Timestamp create_time = 5;
+            ```
+    """
+
+    __slots__ = ("id", "kind", "fingerprint", "comment", "create_time")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            id: str = "",
+            kind: str = "",
+            fingerprint: str = "",
+            comment: str = "",
+            create_time: Timestamp | None = None,
+        ) -> None:
+            pass
+
+        id: str
+        kind: str
+        fingerprint: str
+        comment: str
+        create_time: Timestamp | None
 
 _RoleFields: TypeAlias = Literal["name", "privileges", "built_in"]
 
@@ -448,8 +544,8 @@ class UpdateUserRequest(Message[_UpdateUserRequestFields]):
             optional ubmc.v1alpha1.User user = 1;
             ```
         update_mask:
-            Which of `role`, `enabled`, `must_change_password`, `certificate_identities` to take from `user`. Empty means `role`,
-            if it is set.
+            Which of `role`, `enabled`, `must_change_password`, `certificate_identities`, `ipmi_disabled`, `ipmi_privilege_limit` to
+            take from `user`. Empty means `role`, if it is set.
 
             ```proto
             optional google.protobuf.FieldMask update_mask = 2;
@@ -1095,7 +1191,7 @@ class DeleteIpmiSecretResponse(Message[_DeleteIpmiSecretResponseFields]):
         ) -> None:
             pass
 
-_GetIpmiKeyRequestFields: TypeAlias = Literal["name"]
+_GetIpmiKeyRequestFields: TypeAlias = Literal["name", "source"]
 
 class GetIpmiKeyRequest(Message[_GetIpmiKeyRequestFields]):
     """
@@ -1103,6 +1199,442 @@ class GetIpmiKeyRequest(Message[_GetIpmiKeyRequestFields]):
 
     ```proto
     message ubmc.v1alpha1.GetIpmiKeyRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        source:
+            The address of who wants to get in.
+
+            ```proto
+            string source = 2;
+            ```
+    """
+
+    __slots__ = ("name", "source")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            source: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        source: str
+
+_GetIpmiKeyResponseFields: TypeAlias = Literal["key", "privileges", "ipmi_user_id", "privilege_level"]
+
+class GetIpmiKeyResponse(Message[_GetIpmiKeyResponseFields]):
+    """
+    Response of GetIpmiKey.
+
+    ```proto
+    message ubmc.v1alpha1.GetIpmiKeyResponse
+    ```
+
+    Attributes:
+        key:
+            The secret, as the bytes that IPMI calls K[UID], without padding.
+
+            ```proto
+            bytes key = 1;
+            ```
+        privileges:
+            What the account may do.
+
+            ```proto
+            repeated ubmc.v1alpha1.Privilege privileges = 2 [packed = true];
+            ```
+        ipmi_user_id:
+            Its user id in IPMI, 2 to 15.
+
+            ```proto
+            uint32 ipmi_user_id = 3;
+            ```
+        privilege_level:
+            The highest level that it may ask for, of its role and its limit: 2 user, 3 operator, 4 administrator.
+
+            ```proto
+            uint32 privilege_level = 4;
+            ```
+    """
+
+    __slots__ = ("key", "privileges", "ipmi_user_id", "privilege_level")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            key: bytes = b"",
+            privileges: list[Privilege] | None = None,
+            ipmi_user_id: int = 0,
+            privilege_level: int = 0,
+        ) -> None:
+            pass
+
+        key: bytes
+        privileges: list[Privilege]
+        ipmi_user_id: int
+        privilege_level: int
+
+_SetIpmiSecretRequestFields: TypeAlias = Literal["name", "secret", "short"]
+
+class SetIpmiSecretRequest(Message[_SetIpmiSecretRequestFields]):
+    """
+    Request of SetIpmiSecret.
+
+    ```proto
+    message ubmc.v1alpha1.SetIpmiSecretRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        secret:
+            The secret; as long as the account policy demands of passwords, at most 20 bytes.
+
+            ```proto
+            bytes secret = 2;
+            ```
+        short:
+            It is kept as 16 bytes instead of 20 (IPMI 2.0, section 22.30), for old tools; it is not longer than that then.
+
+            ```proto
+            bool short = 3;
+            ```
+    """
+
+    __slots__ = ("name", "secret", "short")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            secret: bytes = b"",
+            short: bool = False,
+        ) -> None:
+            pass
+
+        name: str
+        secret: bytes
+        short: bool
+
+_SetIpmiSecretResponseFields: TypeAlias = NoReturn
+
+class SetIpmiSecretResponse(Message[_SetIpmiSecretResponseFields]):
+    """
+    Response of SetIpmiSecret.
+
+    ```proto
+    message ubmc.v1alpha1.SetIpmiSecretResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
+_SetIpmiUserNameRequestFields: TypeAlias = Literal["ipmi_user_id", "name"]
+
+class SetIpmiUserNameRequest(Message[_SetIpmiUserNameRequestFields]):
+    """
+    Request of SetIpmiUserName.
+
+    ```proto
+    message ubmc.v1alpha1.SetIpmiUserNameRequest
+    ```
+
+    Attributes:
+        ipmi_user_id:
+            The user id in IPMI; 1 is the user without a name, who is never let in.
+
+            ```proto
+            uint32 ipmi_user_id = 1;
+            ```
+        name:
+            The login name; empty gives the id up.
+
+            ```proto
+            string name = 2;
+            ```
+    """
+
+    __slots__ = ("ipmi_user_id", "name")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            ipmi_user_id: int = 0,
+            name: str = "",
+        ) -> None:
+            pass
+
+        ipmi_user_id: int
+        name: str
+
+_SetIpmiUserNameResponseFields: TypeAlias = NoReturn
+
+class SetIpmiUserNameResponse(Message[_SetIpmiUserNameResponseFields]):
+    """
+    Response of SetIpmiUserName.
+
+    ```proto
+    message ubmc.v1alpha1.SetIpmiUserNameResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
+_IpmiUserFields: TypeAlias = Literal["id", "name", "enabled", "has_secret", "privilege_level", "service_account", "disabled"]
+
+class IpmiUser(Message[_IpmiUserFields]):
+    """
+    Somebody as IPMI sees them.
+
+    ```proto
+    message ubmc.v1alpha1.IpmiUser
+    ```
+
+    Attributes:
+        id:
+            The user id, 2 to 15.
+
+            ```proto
+            uint32 id = 1;
+            ```
+        name:
+            The login name.
+
+            ```proto
+            string name = 2;
+            ```
+        enabled:
+            They are let in: the account and IPMI for it are enabled, and there is a secret.
+
+            ```proto
+            bool enabled = 3;
+            ```
+        has_secret:
+            There is a secret.
+
+            ```proto
+            bool has_secret = 4;
+            ```
+        privilege_level:
+            The highest level of them, of role and limit: 2 user, 3 operator, 4 administrator, 15 no access.
+
+            ```proto
+            uint32 privilege_level = 5;
+            ```
+        service_account:
+            The account is for a program: IPMI's level of it is its role.
+
+            ```proto
+            bool service_account = 6;
+            ```
+        disabled:
+            IPMI is refused to it.
+
+            ```proto
+            bool disabled = 7;
+            ```
+    """
+
+    __slots__ = ("id", "name", "enabled", "has_secret", "privilege_level", "service_account", "disabled")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            id: int = 0,
+            name: str = "",
+            enabled: bool = False,
+            has_secret: bool = False,
+            privilege_level: int = 0,
+            service_account: bool = False,
+            disabled: bool = False,
+        ) -> None:
+            pass
+
+        id: int
+        name: str
+        enabled: bool
+        has_secret: bool
+        privilege_level: int
+        service_account: bool
+        disabled: bool
+
+_ListIpmiUsersRequestFields: TypeAlias = NoReturn
+
+class ListIpmiUsersRequest(Message[_ListIpmiUsersRequestFields]):
+    """
+    Request of ListIpmiUsers.
+
+    ```proto
+    message ubmc.v1alpha1.ListIpmiUsersRequest
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
+_ListIpmiUsersResponseFields: TypeAlias = Literal["users"]
+
+class ListIpmiUsersResponse(Message[_ListIpmiUsersResponseFields]):
+    """
+    Response of ListIpmiUsers.
+
+    ```proto
+    message ubmc.v1alpha1.ListIpmiUsersResponse
+    ```
+
+    Attributes:
+        users:
+            In the order of their ids.
+
+            ```proto
+            repeated ubmc.v1alpha1.IpmiUser users = 1;
+            ```
+    """
+
+    __slots__ = ("users",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            users: list[IpmiUser] | None = None,
+        ) -> None:
+            pass
+
+        users: list[IpmiUser]
+
+_TestIpmiSecretRequestFields: TypeAlias = Literal["ipmi_user_id", "secret", "short"]
+
+class TestIpmiSecretRequest(Message[_TestIpmiSecretRequestFields]):
+    """
+    Request of TestIpmiSecret.
+
+    ```proto
+    message ubmc.v1alpha1.TestIpmiSecretRequest
+    ```
+
+    Attributes:
+        ipmi_user_id:
+            The user id.
+
+            ```proto
+            uint32 ipmi_user_id = 1;
+            ```
+        secret:
+            What somebody takes for the secret.
+
+            ```proto
+            bytes secret = 2;
+            ```
+        short:
+            16 bytes instead of 20.
+
+            ```proto
+            bool short = 3;
+            ```
+    """
+
+    __slots__ = ("ipmi_user_id", "secret", "short")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            ipmi_user_id: int = 0,
+            secret: bytes = b"",
+            short: bool = False,
+        ) -> None:
+            pass
+
+        ipmi_user_id: int
+        secret: bytes
+        short: bool
+
+_TestIpmiSecretResponseFields: TypeAlias = Literal["outcome"]
+
+class TestIpmiSecretResponse(Message[_TestIpmiSecretResponseFields]):
+    """
+    Response of TestIpmiSecret.
+
+    ```proto
+    message ubmc.v1alpha1.TestIpmiSecretResponse
+    ```
+
+    Attributes:
+        outcome:
+            What came out.
+
+            ```proto
+            ubmc.v1alpha1.IpmiSecretTest outcome = 1;
+            ```
+    """
+
+    __slots__ = ("outcome",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            outcome: IpmiSecretTest | None = None,
+        ) -> None:
+            pass
+
+        outcome: IpmiSecretTest
+
+_ListSshKeysRequestFields: TypeAlias = Literal["name"]
+
+class ListSshKeysRequest(Message[_ListSshKeysRequestFields]):
+    """
+    Request of ListSshKeys.
+
+    ```proto
+    message ubmc.v1alpha1.ListSshKeysRequest
     ```
 
     Attributes:
@@ -1127,45 +1659,169 @@ class GetIpmiKeyRequest(Message[_GetIpmiKeyRequestFields]):
 
         name: str
 
-_GetIpmiKeyResponseFields: TypeAlias = Literal["key", "privileges"]
+_ListSshKeysResponseFields: TypeAlias = Literal["keys"]
 
-class GetIpmiKeyResponse(Message[_GetIpmiKeyResponseFields]):
+class ListSshKeysResponse(Message[_ListSshKeysResponseFields]):
     """
-    Response of GetIpmiKey.
+    Response of ListSshKeys.
 
     ```proto
-    message ubmc.v1alpha1.GetIpmiKeyResponse
+    message ubmc.v1alpha1.ListSshKeysResponse
     ```
 
     Attributes:
-        key:
-            The secret, as the bytes that IPMI calls K[UID], without padding.
+        keys:
+            In the order in which they were added.
 
             ```proto
-            bytes key = 1;
-            ```
-        privileges:
-            What the account may do.
-
-            ```proto
-            repeated ubmc.v1alpha1.Privilege privileges = 2 [packed = true];
+            repeated ubmc.v1alpha1.SshKey keys = 1;
             ```
     """
 
-    __slots__ = ("key", "privileges")
+    __slots__ = ("keys",)
 
     if TYPE_CHECKING:
 
         def __init__(
             self,
             *,
-            key: bytes = b"",
-            privileges: list[Privilege] | None = None,
+            keys: list[SshKey] | None = None,
         ) -> None:
             pass
 
-        key: bytes
-        privileges: list[Privilege]
+        keys: list[SshKey]
+
+_AddSshKeyRequestFields: TypeAlias = Literal["name", "public_key"]
+
+class AddSshKeyRequest(Message[_AddSshKeyRequestFields]):
+    """
+    Request of AddSshKey.
+
+    ```proto
+    message ubmc.v1alpha1.AddSshKeyRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        public_key:
+            A line as in an `authorized_keys` file, without options: kind, key and perhaps a comment.
+
+            ```proto
+            string public_key = 2;
+            ```
+    """
+
+    __slots__ = ("name", "public_key")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            public_key: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        public_key: str
+
+_AddSshKeyResponseFields: TypeAlias = Literal["key"]
+
+class AddSshKeyResponse(Message[_AddSshKeyResponseFields]):
+    """
+    Response of AddSshKey.
+
+    ```proto
+    message ubmc.v1alpha1.AddSshKeyResponse
+    ```
+
+    Attributes:
+        key:
+            The key.
+
+            ```proto
+            optional ubmc.v1alpha1.SshKey key = 1;
+            ```
+    """
+
+    __slots__ = ("key",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            key: SshKey | None = None,
+        ) -> None:
+            pass
+
+        key: SshKey | None
+
+_DeleteSshKeyRequestFields: TypeAlias = Literal["name", "id"]
+
+class DeleteSshKeyRequest(Message[_DeleteSshKeyRequestFields]):
+    """
+    Request of DeleteSshKey.
+
+    ```proto
+    message ubmc.v1alpha1.DeleteSshKeyRequest
+    ```
+
+    Attributes:
+        name:
+            The login name.
+
+            ```proto
+            string name = 1;
+            ```
+        id:
+            The id of the key.
+
+            ```proto
+            string id = 2;
+            ```
+    """
+
+    __slots__ = ("name", "id")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+            id: str = "",
+        ) -> None:
+            pass
+
+        name: str
+        id: str
+
+_DeleteSshKeyResponseFields: TypeAlias = NoReturn
+
+class DeleteSshKeyResponse(Message[_DeleteSshKeyResponseFields]):
+    """
+    Response of DeleteSshKey.
+
+    ```proto
+    message ubmc.v1alpha1.DeleteSshKeyResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
 
 _ListRolesRequestFields: TypeAlias = NoReturn
 
@@ -1426,7 +2082,7 @@ class UserChange(Message[_UserChangeFields]):
             ```
         what:
             `created`, `updated`, `deleted`, `given a new password`, `given another role`, `given an IPMI secret`, `relieved of its
-            IPMI secret`, `recovered on the device`.
+            IPMI secret`, `given an SSH key`, `relieved of an SSH key`, `renamed to NAME`, `recovered on the device`.
 
             ```proto
             string what = 2;
@@ -1689,9 +2345,96 @@ class UserSource(Enum):
     LOCAL = 1
     LDAP = 2
 
+class IpmiPrivilege(Enum):
+    """
+    The highest privilege level of somebody over IPMI (IPMI 2.0, table 22-27; the numbers are those of it).
+
+    ```proto
+    enum ubmc.v1alpha1.IpmiPrivilege
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            As the role allows.
+
+            ```proto
+            IPMI_PRIVILEGE_UNSPECIFIED = 0
+            ```
+        USER:
+            To look at everything.
+
+            ```proto
+            IPMI_PRIVILEGE_USER = 2
+            ```
+        OPERATOR:
+            To operate the machine too.
+
+            ```proto
+            IPMI_PRIVILEGE_OPERATOR = 3
+            ```
+        ADMINISTRATOR:
+            All that the role may.
+
+            ```proto
+            IPMI_PRIVILEGE_ADMINISTRATOR = 4
+            ```
+        NO_ACCESS:
+            Nothing.
+
+            ```proto
+            IPMI_PRIVILEGE_NO_ACCESS = 15
+            ```
+    """
+
+    UNSPECIFIED = 0
+    USER = 2
+    OPERATOR = 3
+    ADMINISTRATOR = 4
+    NO_ACCESS = 15
+
+class IpmiSecretTest(Enum):
+    """
+    How a secret compares.
+
+    ```proto
+    enum ubmc.v1alpha1.IpmiSecretTest
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            Not said.
+
+            ```proto
+            IPMI_SECRET_TEST_UNSPECIFIED = 0
+            ```
+        SAME:
+            It is the one.
+
+            ```proto
+            IPMI_SECRET_TEST_SAME = 1
+            ```
+        OTHER:
+            It is another one.
+
+            ```proto
+            IPMI_SECRET_TEST_OTHER = 2
+            ```
+        OTHER_SIZE:
+            It is kept in the other size, 16 or 20 bytes.
+
+            ```proto
+            IPMI_SECRET_TEST_OTHER_SIZE = 3
+            ```
+    """
+
+    UNSPECIFIED = 0
+    SAME = 1
+    OTHER = 2
+    OTHER_SIZE = 3
+
 
 _DESC = file_desc(
-    b'\n\x18ubmc/v1alpha1/user.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\x8b\x06\n\x04User\x124\n\x04name\x18\x01 \x01(\tR\x04nameB \xbaH\x1dr\x1b2\x19^[a-z_][a-z0-9_.-]{0,31}$\x12\x1b\n\x04role\x18\x02 \x01(\tR\x04roleB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x07enabled\x18\x03 \x01(\x08H\x00R\x07enabled\x88\x01\x01\x120\n\x14must_change_password\x18\x04 \x01(\x08R\x12mustChangePassword\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12?\n\rpassword_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0cpasswordTime\x12;\n\x06source\x18\x07 \x01(\x0e2\x19.ubmc.v1alpha1.UserSourceR\x06sourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\'\n\x0fservice_account\x18\x08 \x01(\x08R\x0eserviceAccount\x12=\n\x0clocked_until\x18\t \x01(\x0b2\x1a.google.protobuf.TimestampR\x0blockedUntil\x12L\n\x14password_expire_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\x12passwordExpireTime\x12#\n\rsecond_factor\x18\x0b \x01(\x08R\x0csecondFactor\x12.\n\x13recovery_codes_left\x18\x0c \x01(\x05R\x11recoveryCodesLeft\x12!\n\x0cipmi_enabled\x18\r \x01(\x08R\x0bipmiEnabled\x12j\n\x16certificate_identities\x18\x0e \x03(\tR\x15certificateIdentitiesB3\xbaH0\x92\x01-\x10\x08")r\'2%^(email|upn|uri|dns|cn):[ -~]{1,250}$B\n\n\x08_enabled"\xa6\x01\n\x04Role\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^[A-Za-z][A-Za-z0-9_-]{0,31}$\x12I\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivilegesB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05\x82\x01\x02\x10\x01\x12\x19\n\x08built_in\x18\x03 \x01(\x08R\x07builtIn"c\n\x10ListUsersRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"f\n\x11ListUsersResponse\x12)\n\x05users\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"/\n\x0eGetUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 ":\n\x0fGetUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"j\n\x11CreateUserRequest\x12/\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12$\n\x08password\x18\x02 \x01(\tR\x08passwordB\x08\xbaH\x05r\x03\x18\x80\x01"=\n\x12CreateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"\x81\x01\n\x11UpdateUserRequest\x12/\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"2\n\x11DeleteUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x14\n\x12DeleteUserResponse"\x9a\x01\n\x15ChangePasswordRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x123\n\x10current_password\x18\x02 \x01(\tR\x0fcurrentPasswordB\x08\xbaH\x05r\x03\x18\x80\x01\x12-\n\x0cnew_password\x18\x03 \x01(\tR\x0bnewPasswordB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01"\x18\n\x16ChangePasswordResponse"2\n\x11UnlockUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "=\n\x12UnlockUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"h\n\x10StartTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\x10current_password\x18\x02 \x01(\tR\x0fcurrentPasswordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01"=\n\x11StartTotpResponse\x12\x16\n\x06secret\x18\x01 \x01(\tR\x06secret\x12\x10\n\x03uri\x18\x02 \x01(\tR\x03uri"j\n\x12ConfirmTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x11\xbaH\x0er\x0c2\n^[0-9]{6}$"<\n\x13ConfirmTotpResponse\x12%\n\x0erecovery_codes\x18\x01 \x03(\tR\rrecoveryCodes"_\n\x11RemoveTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12+\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x07\xbaH\x04r\x02\x18 "\x14\n\x12RemoveTotpResponse"v\n\x1eRegenerateRecoveryCodesRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x11\xbaH\x0er\x0c2\n^[0-9]{6}$"H\n\x1fRegenerateRecoveryCodesResponse\x12%\n\x0erecovery_codes\x18\x01 \x03(\tR\rrecoveryCodes"M\n\x16ResetIpmiSecretRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x14\n\x05short\x18\x02 \x01(\x08R\x05short"1\n\x17ResetIpmiSecretResponse\x12\x16\n\x06secret\x18\x01 \x01(\tR\x06secret"8\n\x17DeleteIpmiSecretRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x1a\n\x18DeleteIpmiSecretResponse"2\n\x11GetIpmiKeyRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "`\n\x12GetIpmiKeyResponse\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges"\x12\n\x10ListRolesRequest">\n\x11ListRolesResponse\x12)\n\x05roles\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.RoleR\x05roles"D\n\x11CreateRoleRequest\x12/\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04roleB\x06\xbaH\x03\xc8\x01\x01"=\n\x12CreateRoleResponse\x12\'\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04role"\x81\x01\n\x11UpdateRoleRequest\x12/\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04roleB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateRoleResponse\x12\'\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04role"2\n\x11DeleteRoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x14\n\x12DeleteRoleResponse"k\n\nUserChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:5\x92\xb5\x181\n\x04user\x12\x0cUser.Changed\x1a\x19account {name} was {what} \x01"\xc5\x01\n\nUserLocked\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07seconds\x18\x03 \x01(\x05R\x07seconds:q\x92\xb5\x18m\n\x04user\x12\x0bUser.Locked\x1aVaccount {name} is locked for {seconds} s after wrong passwords, the last from {source} \x02"\x85\x01\n\x0cUserUnlocked\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason:I\x92\xb5\x18E\n\x04user\x12\rUser.Unlocked\x1a,account {name} is no longer locked: {reason} \x01"\xa7\x01\n\x0cSourceLocked\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x18\n\x07seconds\x18\x02 \x01(\x05R\x07seconds:e\x92\xb5\x18a\n\x04user\x12\x11User.SourceLocked\x1aDlogins from {source} are refused for {seconds} s after many failures \x02"\x85\x01\n\x12SecondFactorChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:G\x92\xb5\x18C\n\x04user\x12\x18User.SecondFactorChanged\x1a\x1fsecond factor of {name}: {what} \x01"h\n\nRoleChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:2\x92\xb5\x18.\n\x04user\x12\x0cRole.Changed\x1a\x16role {name} was {what} \x01*V\n\nUserSource\x12\x1b\n\x17USER_SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_SOURCE_LOCAL\x10\x01\x12\x14\n\x10USER_SOURCE_LDAP\x10\x022\xba\x13\n\x0bUserService\x12t\n\tListUsers\x12\x1f.ubmc.v1alpha1.ListUsersRequest\x1a .ubmc.v1alpha1.ListUsersResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/users\x12u\n\x07GetUser\x12\x1d.ubmc.v1alpha1.GetUserRequest\x1a\x1e.ubmc.v1alpha1.GetUserResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/users/{name}\x12y\n\nCreateUser\x12 .ubmc.v1alpha1.CreateUserRequest\x1a!.ubmc.v1alpha1.CreateUserResponse"&\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x18:\x01*"\x13/api/v1alpha1/users\x12\x88\x01\n\nUpdateUser\x12 .ubmc.v1alpha1.UpdateUserRequest\x1a!.ubmc.v1alpha1.UpdateUserResponse"5\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\':\x04user2\x1f/api/v1alpha1/users/{user.name}\x12}\n\nDeleteUser\x12 .ubmc.v1alpha1.DeleteUserRequest\x1a!.ubmc.v1alpha1.DeleteUserResponse"*\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1alpha1/users/{name}\x12\x9b\x01\n\x0eChangePassword\x12$.ubmc.v1alpha1.ChangePasswordRequest\x1a%.ubmc.v1alpha1.ChangePasswordResponse"<\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02.:\x01*")/api/v1alpha1/users/{name}:changePassword\x12\x87\x01\n\nUnlockUser\x12 .ubmc.v1alpha1.UnlockUserRequest\x1a!.ubmc.v1alpha1.UnlockUserResponse"4\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02&:\x01*"!/api/v1alpha1/users/{name}:unlock\x12\x87\x01\n\tStartTotp\x12\x1f.ubmc.v1alpha1.StartTotpRequest\x1a .ubmc.v1alpha1.StartTotpResponse"7\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02):\x01*"$/api/v1alpha1/users/{name}:startTotp\x12\x8f\x01\n\x0bConfirmTotp\x12!.ubmc.v1alpha1.ConfirmTotpRequest\x1a".ubmc.v1alpha1.ConfirmTotpResponse"9\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02+:\x01*"&/api/v1alpha1/users/{name}:confirmTotp\x12\x8b\x01\n\nRemoveTotp\x12 .ubmc.v1alpha1.RemoveTotpRequest\x1a!.ubmc.v1alpha1.RemoveTotpResponse"8\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02*:\x01*"%/api/v1alpha1/users/{name}:removeTotp\x12\xbf\x01\n\x17RegenerateRecoveryCodes\x12-.ubmc.v1alpha1.RegenerateRecoveryCodesRequest\x1a..ubmc.v1alpha1.RegenerateRecoveryCodesResponse"E\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x027:\x01*"2/api/v1alpha1/users/{name}:regenerateRecoveryCodes\x12\x9f\x01\n\x0fResetIpmiSecret\x12%.ubmc.v1alpha1.ResetIpmiSecretRequest\x1a&.ubmc.v1alpha1.ResetIpmiSecretResponse"=\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02/:\x01*"*/api/v1alpha1/users/{name}:resetIpmiSecret\x12\xa3\x01\n\x10DeleteIpmiSecret\x12&.ubmc.v1alpha1.DeleteIpmiSecretRequest\x1a\'.ubmc.v1alpha1.DeleteIpmiSecretResponse">\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x020:\x01*"+/api/v1alpha1/users/{name}:deleteIpmiSecret\x12b\n\nGetIpmiKey\x12 .ubmc.v1alpha1.GetIpmiKeyRequest\x1a!.ubmc.v1alpha1.GetIpmiKeyResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12t\n\tListRoles\x12\x1f.ubmc.v1alpha1.ListRolesRequest\x1a .ubmc.v1alpha1.ListRolesResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/roles\x12y\n\nCreateRole\x12 .ubmc.v1alpha1.CreateRoleRequest\x1a!.ubmc.v1alpha1.CreateRoleResponse"&\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x18:\x01*"\x13/api/v1alpha1/roles\x12\x88\x01\n\nUpdateRole\x12 .ubmc.v1alpha1.UpdateRoleRequest\x1a!.ubmc.v1alpha1.UpdateRoleResponse"5\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\':\x04role2\x1f/api/v1alpha1/roles/{role.name}\x12}\n\nDeleteRole\x12 .ubmc.v1alpha1.DeleteRoleRequest\x1a!.ubmc.v1alpha1.DeleteRoleResponse"*\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1alpha1/roles/{name}b\x06proto3',
+    b'\n\x18ubmc/v1alpha1/user.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xc7\x07\n\x04User\x124\n\x04name\x18\x01 \x01(\tR\x04nameB \xbaH\x1dr\x1b2\x19^[a-z_][a-z0-9_.-]{0,31}$\x12\x1b\n\x04role\x18\x02 \x01(\tR\x04roleB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x07enabled\x18\x03 \x01(\x08H\x00R\x07enabled\x88\x01\x01\x120\n\x14must_change_password\x18\x04 \x01(\x08R\x12mustChangePassword\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12?\n\rpassword_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0cpasswordTime\x12;\n\x06source\x18\x07 \x01(\x0e2\x19.ubmc.v1alpha1.UserSourceR\x06sourceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\'\n\x0fservice_account\x18\x08 \x01(\x08R\x0eserviceAccount\x12=\n\x0clocked_until\x18\t \x01(\x0b2\x1a.google.protobuf.TimestampR\x0blockedUntil\x12L\n\x14password_expire_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\x12passwordExpireTime\x12#\n\rsecond_factor\x18\x0b \x01(\x08R\x0csecondFactor\x12.\n\x13recovery_codes_left\x18\x0c \x01(\x05R\x11recoveryCodesLeft\x12!\n\x0cipmi_enabled\x18\r \x01(\x08R\x0bipmiEnabled\x12j\n\x16certificate_identities\x18\x0e \x03(\tR\x15certificateIdentitiesB3\xbaH0\x92\x01-\x10\x08")r\'2%^(email|upn|uri|dns|cn):[ -~]{1,250}$\x12 \n\x0cipmi_user_id\x18\x0f \x01(\rR\nipmiUserId\x12#\n\ripmi_disabled\x18\x10 \x01(\x08R\x0cipmiDisabled\x12X\n\x14ipmi_privilege_limit\x18\x11 \x01(\x0e2\x1c.ubmc.v1alpha1.IpmiPrivilegeR\x12ipmiPrivilegeLimitB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x08ssh_keys\x18\x12 \x01(\x05R\x07sshKeysB\n\n\x08_enabled"\xa5\x01\n\x06SshKey\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x12 \n\x0bfingerprint\x18\x03 \x01(\tR\x0bfingerprint\x12\x18\n\x07comment\x18\x04 \x01(\tR\x07comment\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime"\xa6\x01\n\x04Role\x128\n\x04name\x18\x01 \x01(\tR\x04nameB$\xbaH!r\x1f2\x1d^[A-Za-z][A-Za-z0-9_-]{0,31}$\x12I\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivilegesB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05\x82\x01\x02\x10\x01\x12\x19\n\x08built_in\x18\x03 \x01(\x08R\x07builtIn"c\n\x10ListUsersRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"f\n\x11ListUsersResponse\x12)\n\x05users\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"/\n\x0eGetUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 ":\n\x0fGetUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"j\n\x11CreateUserRequest\x12/\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12$\n\x08password\x18\x02 \x01(\tR\x08passwordB\x08\xbaH\x05r\x03\x18\x80\x01"=\n\x12CreateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"\x81\x01\n\x11UpdateUserRequest\x12/\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04userB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"2\n\x11DeleteUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x14\n\x12DeleteUserResponse"\x9a\x01\n\x15ChangePasswordRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x123\n\x10current_password\x18\x02 \x01(\tR\x0fcurrentPasswordB\x08\xbaH\x05r\x03\x18\x80\x01\x12-\n\x0cnew_password\x18\x03 \x01(\tR\x0bnewPasswordB\n\xbaH\x07r\x05\x10\x08\x18\x80\x01"\x18\n\x16ChangePasswordResponse"2\n\x11UnlockUserRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "=\n\x12UnlockUserResponse\x12\'\n\x04user\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.UserR\x04user"h\n\x10StartTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\x10current_password\x18\x02 \x01(\tR\x0fcurrentPasswordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01"=\n\x11StartTotpResponse\x12\x16\n\x06secret\x18\x01 \x01(\tR\x06secret\x12\x10\n\x03uri\x18\x02 \x01(\tR\x03uri"j\n\x12ConfirmTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x11\xbaH\x0er\x0c2\n^[0-9]{6}$"<\n\x13ConfirmTotpResponse\x12%\n\x0erecovery_codes\x18\x01 \x03(\tR\rrecoveryCodes"_\n\x11RemoveTotpRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12+\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x07\xbaH\x04r\x02\x18 "\x14\n\x12RemoveTotpResponse"v\n\x1eRegenerateRecoveryCodesRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x125\n\rone_time_code\x18\x02 \x01(\tR\x0boneTimeCodeB\x11\xbaH\x0er\x0c2\n^[0-9]{6}$"H\n\x1fRegenerateRecoveryCodesResponse\x12%\n\x0erecovery_codes\x18\x01 \x03(\tR\rrecoveryCodes"M\n\x16ResetIpmiSecretRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x14\n\x05short\x18\x02 \x01(\x08R\x05short"1\n\x17ResetIpmiSecretResponse\x12\x16\n\x06secret\x18\x01 \x01(\tR\x06secret"8\n\x17DeleteIpmiSecretRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x1a\n\x18DeleteIpmiSecretResponse"S\n\x11GetIpmiKeyRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"\xab\x01\n\x12GetIpmiKeyResponse\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x12 \n\x0cipmi_user_id\x18\x03 \x01(\rR\nipmiUserId\x12\'\n\x0fprivilege_level\x18\x04 \x01(\rR\x0eprivilegeLevel"n\n\x14SetIpmiSecretRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12!\n\x06secret\x18\x02 \x01(\x0cR\x06secretB\t\xbaH\x06z\x04\x10\x01\x18\x14\x12\x14\n\x05short\x18\x03 \x01(\x08R\x05short"\x17\n\x15SetIpmiSecretResponse"b\n\x16SetIpmiUserNameRequest\x12+\n\x0cipmi_user_id\x18\x01 \x01(\rR\nipmiUserIdB\t\xbaH\x06*\x04\x18\x0f(\x02\x12\x1b\n\x04name\x18\x02 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18\x10"\x19\n\x17SetIpmiUserNameResponse"\xd5\x01\n\x08IpmiUser\x12\x0e\n\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n\x07enabled\x18\x03 \x01(\x08R\x07enabled\x12\x1d\n\nhas_secret\x18\x04 \x01(\x08R\thasSecret\x12\'\n\x0fprivilege_level\x18\x05 \x01(\rR\x0eprivilegeLevel\x12\'\n\x0fservice_account\x18\x06 \x01(\x08R\x0eserviceAccount\x12\x1a\n\x08disabled\x18\x07 \x01(\x08R\x08disabled"\x16\n\x14ListIpmiUsersRequest"F\n\x15ListIpmiUsersResponse\x12-\n\x05users\x18\x01 \x03(\x0b2\x17.ubmc.v1alpha1.IpmiUserR\x05users"p\n\x15TestIpmiSecretRequest\x12 \n\x0cipmi_user_id\x18\x01 \x01(\rR\nipmiUserId\x12\x1f\n\x06secret\x18\x02 \x01(\x0cR\x06secretB\x07\xbaH\x04z\x02\x18\x14\x12\x14\n\x05short\x18\x03 \x01(\x08R\x05short"Q\n\x16TestIpmiSecretResponse\x127\n\x07outcome\x18\x01 \x01(\x0e2\x1d.ubmc.v1alpha1.IpmiSecretTestR\x07outcome"3\n\x12ListSshKeysRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "@\n\x13ListSshKeysResponse\x12)\n\x04keys\x18\x01 \x03(\x0b2\x15.ubmc.v1alpha1.SshKeyR\x04keys"\\\n\x10AddSshKeyRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12)\n\npublic_key\x18\x02 \x01(\tR\tpublicKeyB\n\xbaH\x07r\x05\x10\x01\x18\x80 "<\n\x11AddSshKeyResponse\x12\'\n\x03key\x18\x01 \x01(\x0b2\x15.ubmc.v1alpha1.SshKeyR\x03key"O\n\x13DeleteSshKeyRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x19\n\x02id\x18\x02 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x16\n\x14DeleteSshKeyResponse"\x12\n\x10ListRolesRequest">\n\x11ListRolesResponse\x12)\n\x05roles\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.RoleR\x05roles"D\n\x11CreateRoleRequest\x12/\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04roleB\x06\xbaH\x03\xc8\x01\x01"=\n\x12CreateRoleResponse\x12\'\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04role"\x81\x01\n\x11UpdateRoleRequest\x12/\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04roleB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateRoleResponse\x12\'\n\x04role\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.RoleR\x04role"2\n\x11DeleteRoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "\x14\n\x12DeleteRoleResponse"k\n\nUserChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:5\x92\xb5\x181\n\x04user\x12\x0cUser.Changed\x1a\x19account {name} was {what} \x01"\xc5\x01\n\nUserLocked\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07seconds\x18\x03 \x01(\x05R\x07seconds:q\x92\xb5\x18m\n\x04user\x12\x0bUser.Locked\x1aVaccount {name} is locked for {seconds} s after wrong passwords, the last from {source} \x02"\x85\x01\n\x0cUserUnlocked\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason:I\x92\xb5\x18E\n\x04user\x12\rUser.Unlocked\x1a,account {name} is no longer locked: {reason} \x01"\xa7\x01\n\x0cSourceLocked\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x18\n\x07seconds\x18\x02 \x01(\x05R\x07seconds:e\x92\xb5\x18a\n\x04user\x12\x11User.SourceLocked\x1aDlogins from {source} are refused for {seconds} s after many failures \x02"\x85\x01\n\x12SecondFactorChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:G\x92\xb5\x18C\n\x04user\x12\x18User.SecondFactorChanged\x1a\x1fsecond factor of {name}: {what} \x01"h\n\nRoleChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04what\x18\x02 \x01(\tR\x04what:2\x92\xb5\x18.\n\x04user\x12\x0cRole.Changed\x1a\x16role {name} was {what} \x01*V\n\nUserSource\x12\x1b\n\x17USER_SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11USER_SOURCE_LOCAL\x10\x01\x12\x14\n\x10USER_SOURCE_LDAP\x10\x02*\xa5\x01\n\rIpmiPrivilege\x12\x1e\n\x1aIPMI_PRIVILEGE_UNSPECIFIED\x10\x00\x12\x17\n\x13IPMI_PRIVILEGE_USER\x10\x02\x12\x1b\n\x17IPMI_PRIVILEGE_OPERATOR\x10\x03\x12 \n\x1cIPMI_PRIVILEGE_ADMINISTRATOR\x10\x04\x12\x1c\n\x18IPMI_PRIVILEGE_NO_ACCESS\x10\x0f*\x8a\x01\n\x0eIpmiSecretTest\x12 \n\x1cIPMI_SECRET_TEST_UNSPECIFIED\x10\x00\x12\x19\n\x15IPMI_SECRET_TEST_SAME\x10\x01\x12\x1a\n\x16IPMI_SECRET_TEST_OTHER\x10\x02\x12\x1f\n\x1bIPMI_SECRET_TEST_OTHER_SIZE\x10\x032\x88\x1b\n\x0bUserService\x12t\n\tListUsers\x12\x1f.ubmc.v1alpha1.ListUsersRequest\x1a .ubmc.v1alpha1.ListUsersResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/users\x12u\n\x07GetUser\x12\x1d.ubmc.v1alpha1.GetUserRequest\x1a\x1e.ubmc.v1alpha1.GetUserResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/users/{name}\x12y\n\nCreateUser\x12 .ubmc.v1alpha1.CreateUserRequest\x1a!.ubmc.v1alpha1.CreateUserResponse"&\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x18:\x01*"\x13/api/v1alpha1/users\x12\x88\x01\n\nUpdateUser\x12 .ubmc.v1alpha1.UpdateUserRequest\x1a!.ubmc.v1alpha1.UpdateUserResponse"5\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\':\x04user2\x1f/api/v1alpha1/users/{user.name}\x12}\n\nDeleteUser\x12 .ubmc.v1alpha1.DeleteUserRequest\x1a!.ubmc.v1alpha1.DeleteUserResponse"*\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1alpha1/users/{name}\x12\x9b\x01\n\x0eChangePassword\x12$.ubmc.v1alpha1.ChangePasswordRequest\x1a%.ubmc.v1alpha1.ChangePasswordResponse"<\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02.:\x01*")/api/v1alpha1/users/{name}:changePassword\x12\x87\x01\n\nUnlockUser\x12 .ubmc.v1alpha1.UnlockUserRequest\x1a!.ubmc.v1alpha1.UnlockUserResponse"4\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02&:\x01*"!/api/v1alpha1/users/{name}:unlock\x12\x87\x01\n\tStartTotp\x12\x1f.ubmc.v1alpha1.StartTotpRequest\x1a .ubmc.v1alpha1.StartTotpResponse"7\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02):\x01*"$/api/v1alpha1/users/{name}:startTotp\x12\x8f\x01\n\x0bConfirmTotp\x12!.ubmc.v1alpha1.ConfirmTotpRequest\x1a".ubmc.v1alpha1.ConfirmTotpResponse"9\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02+:\x01*"&/api/v1alpha1/users/{name}:confirmTotp\x12\x8b\x01\n\nRemoveTotp\x12 .ubmc.v1alpha1.RemoveTotpRequest\x1a!.ubmc.v1alpha1.RemoveTotpResponse"8\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02*:\x01*"%/api/v1alpha1/users/{name}:removeTotp\x12\xbf\x01\n\x17RegenerateRecoveryCodes\x12-.ubmc.v1alpha1.RegenerateRecoveryCodesRequest\x1a..ubmc.v1alpha1.RegenerateRecoveryCodesResponse"E\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x027:\x01*"2/api/v1alpha1/users/{name}:regenerateRecoveryCodes\x12\x9f\x01\n\x0fResetIpmiSecret\x12%.ubmc.v1alpha1.ResetIpmiSecretRequest\x1a&.ubmc.v1alpha1.ResetIpmiSecretResponse"=\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02/:\x01*"*/api/v1alpha1/users/{name}:resetIpmiSecret\x12\xa3\x01\n\x10DeleteIpmiSecret\x12&.ubmc.v1alpha1.DeleteIpmiSecretRequest\x1a\'.ubmc.v1alpha1.DeleteIpmiSecretResponse">\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x020:\x01*"+/api/v1alpha1/users/{name}:deleteIpmiSecret\x12\x97\x01\n\rSetIpmiSecret\x12#.ubmc.v1alpha1.SetIpmiSecretRequest\x1a$.ubmc.v1alpha1.SetIpmiSecretResponse";\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02-:\x01*"(/api/v1alpha1/users/{name}:setIpmiSecret\x12\xa4\x01\n\x0fSetIpmiUserName\x12%.ubmc.v1alpha1.SetIpmiUserNameRequest\x1a&.ubmc.v1alpha1.SetIpmiUserNameResponse"B\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x024:\x01*"//api/v1alpha1/ipmi-users/{ipmi_user_id}:setName\x12n\n\rListIpmiUsers\x12#.ubmc.v1alpha1.ListIpmiUsersRequest\x1a$.ubmc.v1alpha1.ListIpmiUsersResponse"\x12\x90\x02\x01\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12q\n\x0eTestIpmiSecret\x12$.ubmc.v1alpha1.TestIpmiSecretRequest\x1a%.ubmc.v1alpha1.TestIpmiSecretResponse"\x12\x90\x02\x01\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12b\n\nGetIpmiKey\x12 .ubmc.v1alpha1.GetIpmiKeyRequest\x1a!.ubmc.v1alpha1.GetIpmiKeyResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12\x8a\x01\n\x0bListSshKeys\x12!.ubmc.v1alpha1.ListSshKeysRequest\x1a".ubmc.v1alpha1.ListSshKeysResponse"4\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02%\x12#/api/v1alpha1/users/{name}/ssh-keys\x12\x86\x01\n\tAddSshKey\x12\x1f.ubmc.v1alpha1.AddSshKeyRequest\x1a .ubmc.v1alpha1.AddSshKeyResponse"6\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02(:\x01*"#/api/v1alpha1/users/{name}/ssh-keys\x12\x91\x01\n\x0cDeleteSshKey\x12".ubmc.v1alpha1.DeleteSshKeyRequest\x1a#.ubmc.v1alpha1.DeleteSshKeyResponse"8\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02**(/api/v1alpha1/users/{name}/ssh-keys/{id}\x12t\n\tListRoles\x12\x1f.ubmc.v1alpha1.ListRolesRequest\x1a .ubmc.v1alpha1.ListRolesResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/roles\x12y\n\nCreateRole\x12 .ubmc.v1alpha1.CreateRoleRequest\x1a!.ubmc.v1alpha1.CreateRoleResponse"&\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x18:\x01*"\x13/api/v1alpha1/roles\x12\x88\x01\n\nUpdateRole\x12 .ubmc.v1alpha1.UpdateRoleRequest\x1a!.ubmc.v1alpha1.UpdateRoleResponse"5\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\':\x04role2\x1f/api/v1alpha1/roles/{role.name}\x12}\n\nDeleteRole\x12 .ubmc.v1alpha1.DeleteRoleRequest\x1a!.ubmc.v1alpha1.DeleteRoleResponse"*\x8a\xb5\x18\x04 \x01\x08\x04\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1alpha1/roles/{name}b\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
@@ -1702,6 +2445,7 @@ _DESC = file_desc(
     ],
     {
         "User": User,
+        "SshKey": SshKey,
         "Role": Role,
         "ListUsersRequest": ListUsersRequest,
         "ListUsersResponse": ListUsersResponse,
@@ -1731,6 +2475,21 @@ _DESC = file_desc(
         "DeleteIpmiSecretResponse": DeleteIpmiSecretResponse,
         "GetIpmiKeyRequest": GetIpmiKeyRequest,
         "GetIpmiKeyResponse": GetIpmiKeyResponse,
+        "SetIpmiSecretRequest": SetIpmiSecretRequest,
+        "SetIpmiSecretResponse": SetIpmiSecretResponse,
+        "SetIpmiUserNameRequest": SetIpmiUserNameRequest,
+        "SetIpmiUserNameResponse": SetIpmiUserNameResponse,
+        "IpmiUser": IpmiUser,
+        "ListIpmiUsersRequest": ListIpmiUsersRequest,
+        "ListIpmiUsersResponse": ListIpmiUsersResponse,
+        "TestIpmiSecretRequest": TestIpmiSecretRequest,
+        "TestIpmiSecretResponse": TestIpmiSecretResponse,
+        "ListSshKeysRequest": ListSshKeysRequest,
+        "ListSshKeysResponse": ListSshKeysResponse,
+        "AddSshKeyRequest": AddSshKeyRequest,
+        "AddSshKeyResponse": AddSshKeyResponse,
+        "DeleteSshKeyRequest": DeleteSshKeyRequest,
+        "DeleteSshKeyResponse": DeleteSshKeyResponse,
         "ListRolesRequest": ListRolesRequest,
         "ListRolesResponse": ListRolesResponse,
         "CreateRoleRequest": CreateRoleRequest,
@@ -1746,6 +2505,8 @@ _DESC = file_desc(
         "SecondFactorChange": SecondFactorChange,
         "RoleChange": RoleChange,
         "UserSource": UserSource,
+        "IpmiPrivilege": IpmiPrivilege,
+        "IpmiSecretTest": IpmiSecretTest,
     },
 )
 

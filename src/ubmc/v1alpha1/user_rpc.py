@@ -13,7 +13,7 @@ from typing import Final
 
 from ubmc.rpc import Unary
 
-from .user_pb import ChangePasswordRequest, ChangePasswordResponse, ConfirmTotpRequest, ConfirmTotpResponse, CreateRoleRequest, CreateRoleResponse, CreateUserRequest, CreateUserResponse, DeleteIpmiSecretRequest, DeleteIpmiSecretResponse, DeleteRoleRequest, DeleteRoleResponse, DeleteUserRequest, DeleteUserResponse, GetIpmiKeyRequest, GetIpmiKeyResponse, GetUserRequest, GetUserResponse, ListRolesRequest, ListRolesResponse, ListUsersRequest, ListUsersResponse, RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse, RemoveTotpRequest, RemoveTotpResponse, ResetIpmiSecretRequest, ResetIpmiSecretResponse, StartTotpRequest, StartTotpResponse, UnlockUserRequest, UnlockUserResponse, UpdateRoleRequest, UpdateRoleResponse, UpdateUserRequest, UpdateUserResponse
+from .user_pb import AddSshKeyRequest, AddSshKeyResponse, ChangePasswordRequest, ChangePasswordResponse, ConfirmTotpRequest, ConfirmTotpResponse, CreateRoleRequest, CreateRoleResponse, CreateUserRequest, CreateUserResponse, DeleteIpmiSecretRequest, DeleteIpmiSecretResponse, DeleteRoleRequest, DeleteRoleResponse, DeleteSshKeyRequest, DeleteSshKeyResponse, DeleteUserRequest, DeleteUserResponse, GetIpmiKeyRequest, GetIpmiKeyResponse, GetUserRequest, GetUserResponse, ListIpmiUsersRequest, ListIpmiUsersResponse, ListRolesRequest, ListRolesResponse, ListSshKeysRequest, ListSshKeysResponse, ListUsersRequest, ListUsersResponse, RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse, RemoveTotpRequest, RemoveTotpResponse, ResetIpmiSecretRequest, ResetIpmiSecretResponse, SetIpmiSecretRequest, SetIpmiSecretResponse, SetIpmiUserNameRequest, SetIpmiUserNameResponse, StartTotpRequest, StartTotpResponse, TestIpmiSecretRequest, TestIpmiSecretResponse, UnlockUserRequest, UnlockUserResponse, UpdateRoleRequest, UpdateRoleResponse, UpdateUserRequest, UpdateUserResponse
 
 
 class UserService:
@@ -70,8 +70,38 @@ class UserService:
     DeleteIpmiSecret: Final = Unary("ubmc.v1alpha1.UserService", "DeleteIpmiSecret", DeleteIpmiSecretRequest, DeleteIpmiSecretResponse)
     """Takes the IPMI secret from an account, which then cannot use IPMI."""
 
+    SetIpmiSecret: Final = Unary("ubmc.v1alpha1.UserService", "SetIpmiSecret", SetIpmiSecretRequest, SetIpmiSecretResponse)
+    """Gives an account the IPMI secret that somebody chose. It never becomes the password. The own account needs
+    ConfigureSelf, another ConfigureUsers.
+    """
+
+    SetIpmiUserName: Final = Unary("ubmc.v1alpha1.UserService", "SetIpmiUserName", SetIpmiUserNameRequest, SetIpmiUserNameResponse)
+    """Gives an IPMI user id a name. The account of this name gets the id; if there is none, a service account is made that
+    has no password and may do nothing over IPMI until it is given a secret and a level. A service account that has the id
+    is renamed. Without a name the id is given up: a service account with it is removed, any other loses its IPMI secret.
+    """
+
+    ListIpmiUsers: Final = Unary("ubmc.v1alpha1.UserService", "ListIpmiUsers", ListIpmiUsersRequest, ListIpmiUsersResponse)
+    """Lists who has an IPMI user id. Only the IPMI door asks this."""
+
+    TestIpmiSecret: Final = Unary("ubmc.v1alpha1.UserService", "TestIpmiSecret", TestIpmiSecretRequest, TestIpmiSecretResponse)
+    """Compares an IPMI secret with that of a user id. Only the IPMI door asks this, for somebody of the level administrator."""
+
     GetIpmiKey: Final = Unary("ubmc.v1alpha1.UserService", "GetIpmiKey", GetIpmiKeyRequest, GetIpmiKeyResponse)
-    """Reads the IPMI secret of an account. Only the IPMI door asks this."""
+    """Reads the IPMI secret of an account. Only the IPMI door asks this. Everything that keeps somebody out (there is no such
+    account, it has no secret, it is disabled, locked, or too much failed from this address) is answered as not found.
+    """
+
+    ListSshKeys: Final = Unary("ubmc.v1alpha1.UserService", "ListSshKeys", ListSshKeysRequest, ListSshKeysResponse)
+    """Lists the SSH keys of an account: the own with ConfigureSelf, another's with ConfigureUsers."""
+
+    AddSshKey: Final = Unary("ubmc.v1alpha1.UserService", "AddSshKey", AddSshKeyRequest, AddSshKeyResponse)
+    """Lets an account log in over SSH with a key: Ed25519, ECDSA, or RSA of at least 3072 bits. The own account needs
+    ConfigureSelf, another ConfigureUsers.
+    """
+
+    DeleteSshKey: Final = Unary("ubmc.v1alpha1.UserService", "DeleteSshKey", DeleteSshKeyRequest, DeleteSshKeyResponse)
+    """Takes an SSH key from an account; its sessions that were opened with it end."""
 
     ListRoles: Final = Unary("ubmc.v1alpha1.UserService", "ListRoles", ListRolesRequest, ListRolesResponse)
     """Lists the roles and their privileges."""

@@ -7,21 +7,25 @@ runs to its end whatever becomes of who asked for it, and every button line has 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from ubmc.hw.gpio.port import InputLine, Lines, OutputLine, Release
 from ubmc.hw.power.boot import BOOTS, check_boot
-from ubmc.hw.power.port import Action, BootTarget, Level, News
+from ubmc.hw.power.port import Action, Boot, BootFirmware, BootStage, BootTarget, Level, News
 from ubmc.hw.power.wired import MainsEpoch, Reopened, WiredPower
-from ubmc.kit.errors import Invalid, Refused, Unavailable
+from ubmc.kit.errors import Invalid, Refused, UbmcError, Unavailable
 
 _LOG = logging.getLogger("ubmc.hw.power")
 
-# Tells the firmware where its next boot comes from, once; None: from its own order. Raises `Unavailable`.
-SetBoot = Callable[[BootTarget | None], Awaitable[None]]
+# Tells the firmware how its next boot goes, once; None: as it is set up. Raises `Unavailable`.
+SetBoot = Callable[[Boot | None], Awaitable[None]]
+# How far boots come, as they do; ends or raises `Unavailable` when that cannot be seen any more.
+Stages = Callable[[], AsyncGenerator[BootStage | None, None]]
+_STAGES_AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class ButtonPower(WiredPower):
         *,
         mains_epoch: MainsEpoch | None = None,
         set_boot: SetBoot | None = None,
+        boot_order: tuple[BootTarget, ...] = (),
+        stages: Stages | None = None,
         reopened: Reopened | None = None,
     ) -> None:
         """Make the driver; nothing is touched before `open`.
@@ -89,13 +95,17 @@ class ButtonPower(WiredPower):
             board: which lines.
             mains_epoch: what tells the epoch of mains, where a board can. A text "INSTANCE:COUNT": mains came back
                 exactly if INSTANCE is the same and COUNT is higher; with another INSTANCE nothing is proven.
-            set_boot: what tells the firmware of the next boot, where a board can; it takes every target.
+            set_boot: what tells the firmware of the next boot, where a board can; it takes every target and interface.
+            boot_order: from where the host boots by itself, where a board knows.
+            stages: what tells how far boots come, where a board can.
             reopened: called with new releases when the hardware went away and came back.
         """
         super().__init__(lines, reopened, mains_epoch)
         self._board = board
         self._wires = {Action.RESET: board.reset, Action.NMI: board.nmi, Action.ON: board.button}
         self._set_boot = set_boot
+        self._boot_order = boot_order
+        self._stages = stages
         self._open = _Open()
         self._our_press = False
         self._deaf_until = 0.0
@@ -112,7 +122,17 @@ class ButtonPower(WiredPower):
         """All, if the firmware can be told; buttons alone cannot."""
         return frozenset() if self._set_boot is None else frozenset(BootTarget)
 
-    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
+    @property
+    def boot_firmwares(self) -> frozenset[BootFirmware]:
+        """All, if the firmware can be told."""
+        return frozenset() if self._set_boot is None else frozenset(BootFirmware)
+
+    @property
+    def boot_order(self) -> tuple[BootTarget, ...]:
+        """What the board says."""
+        return self._boot_order
+
+    async def do(self, action: Action, *, boot: Boot | None = None) -> None:
         """Press a button; see `ubmc.hw.power.port.Power.do`. Presses wait for each other.
 
         A caller who is cancelled while waiting for another press has not pressed; afterwards the press runs to its end.
@@ -124,7 +144,7 @@ class ButtonPower(WiredPower):
         """
         if action not in self.actions:
             raise Refused(f"this board has no line for {action.value}")
-        check_boot(action, boot, self.boot_targets)
+        check_boot(action, boot, self.boot_targets, self.boot_firmwares)
         await self._turn.acquire()
         try:
             if not self._ready:
@@ -166,7 +186,7 @@ class ButtonPower(WiredPower):
         seconds = {Action.RESET: board.reset_seconds, Action.NMI: board.nmi_seconds}.get(action, board.press_seconds)
         return self._press(action, seconds)
 
-    async def _boot(self, boot: BootTarget | None, work: Coroutine[Any, Any, None]) -> None:
+    async def _boot(self, boot: Boot | None, work: Coroutine[Any, Any, None]) -> None:
         """Tell the firmware, then press; it is told of its own order too, as it may have been told otherwise before."""
         try:
             if self._set_boot is not None:
@@ -255,7 +275,21 @@ class ButtonPower(WiredPower):
             followers.append(self._follow_button(inputs["front"], News.BUTTON_PRESSED))
         if "identify" in inputs:
             followers.append(self._follow_button(inputs["identify"], News.IDENTIFY_PRESSED))
+        if self._stages is not None:
+            followers.append(self._follow_stages(self._stages))
         return followers
+
+    async def _follow_stages(self, stages: Stages) -> None:
+        """Follow boots for as long as the lines are followed; nothing hangs on it."""
+        while True:
+            try:
+                async with contextlib.aclosing(stages()) as seen:
+                    async for stage in seen:
+                        self._seen.boots(stage)
+            except UbmcError as error:
+                _LOG.debug("boots are not seen: %s", error)
+            self._seen.boots(None)
+            await asyncio.sleep(_STAGES_AGAIN_SECONDS)
 
     async def _follow_button(self, line: InputLine, news: News) -> None:
         before: bool | None = None

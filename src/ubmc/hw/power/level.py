@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ubmc.hw.gpio.port import InputLine, Lines, OutputLine, Release
 from ubmc.hw.power.boot import check_boot
 from ubmc.hw.power.buttons import Wire
-from ubmc.hw.power.port import Action, BootTarget, Level
+from ubmc.hw.power.port import Action, Boot, Level
 from ubmc.hw.power.wired import MainsEpoch, Reopened, WiredPower
 from ubmc.kit.errors import Refused, Unavailable
 
@@ -44,7 +44,7 @@ class ChassisLine(WiredPower):
         """On and (forced) off."""
         return frozenset({Action.ON, Action.FORCE_OFF})
 
-    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
+    async def do(self, action: Action, *, boot: Boot | None = None) -> None:
         """Hold the line at the level of the action.
 
         Raises:

@@ -7,7 +7,7 @@ and how long to wait for an effect is statemgr's patience.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -32,6 +32,38 @@ class BootTarget(Enum):
     CD = "cd"  # CD or DVD, also virtual
     USB = "usb"  # a removable drive
     FIRMWARE_SETUP = "firmware-setup"  # the set-up screen of the firmware
+    HTTP = "http"  # the network, by HTTP
+    DIAGNOSTICS = "diagnostics"  # those of the firmware or the maker
+    SAFE_MODE = "safe-mode"  # the first disk, with as little as the operating system can do with
+
+
+class BootFirmware(Enum):
+    """The interface between firmware and operating system."""
+
+    UEFI = "uefi"
+    LEGACY = "legacy"  # the BIOS of old
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """How the next boot is made to go; what is None or empty goes as the machine's own set-up says."""
+
+    target: BootTarget | None = None
+    firmware: BootFirmware | None = None
+    uri: str = ""
+    """For `BootTarget.HTTP`: what is loaded."""
+
+
+class BootStage(Enum):
+    """How far a boot has come, where wires show it."""
+
+    PROCESSOR = "processor"  # the first processor is initialised
+    MEMORY = "memory"  # the memory is initialised
+    PCI = "pci"  # PCI devices get their resources
+    HARDWARE = "hardware"  # the hardware is initialised; something to boot is looked for
+    SETUP = "setup"  # the set-up screen of the firmware
+    LOADING = "loading"  # the operating system begins to boot
+    RUNNING = "running"  # the operating system runs
 
 
 class Level(Enum):
@@ -60,6 +92,8 @@ class Sight:
 
     level: Level
     news: News | None = None
+    stage: BootStage | None = field(default=None, compare=False)
+    """How far the boot has come; None where that is not seen, or while the power is off."""
 
 
 class Power(Protocol):
@@ -71,7 +105,15 @@ class Power(Protocol):
 
     @property
     def boot_targets(self) -> frozenset[BootTarget]:
-        """What `do` takes as `boot`; empty where the wires have no say in it."""
+        """The targets that `do` takes; empty where the wires have no say in it."""
+
+    @property
+    def boot_firmwares(self) -> frozenset[BootFirmware]:
+        """The firmware interfaces that `do` takes; empty where the wires have no say in it."""
+
+    @property
+    def boot_order(self) -> tuple[BootTarget, ...]:
+        """From where the host boots by itself, the first one first; empty where that is not known."""
 
     async def open(self) -> tuple[Release, ...]:
         """Connect, drive every momentary line inactive, and return how another process can do the same.
@@ -83,16 +125,16 @@ class Power(Protocol):
             Unavailable: the hardware cannot be reached (it is tried again later).
         """
 
-    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
+    async def do(self, action: Action, *, boot: Boot | None = None) -> None:
         """Carry out the action on the wires; returns when the wires have been driven, not when the host obeyed.
 
         A press that has begun is always ended, even if the caller is cancelled.
 
         Args:
             action: what to do.
-            boot: for ON and RESET: where the boot that follows comes from; the boots after it, also those that the
-                guest begins by itself, come from the machine's own order again. None: this one does already, whatever
-                was asked for before.
+            boot: for ON and RESET: how the boot that follows goes; the boots after it, also those that the guest begins
+                by itself, go as the machine's own set-up says again. None: this one does already, whatever was asked
+                for before.
 
         Raises:
             Refused: the wires cannot do this action at all, or not in this level; or they cannot choose that boot.

@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator
 
-from ubmc.hw.power.port import Level, News, Sight
+from ubmc.hw.power.port import BootStage, Level, News, Sight
 
 _MOST_UNSEEN = 64
 
@@ -45,6 +45,7 @@ class Sightings:
 
     def __init__(self) -> None:
         self._level = Level.UNKNOWN
+        self._stage: BootStage | None = None
         self._changed = asyncio.Event()
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
         self._ended = False
@@ -58,16 +59,24 @@ class Sightings:
         """The level is this now; told only if it is new."""
         if level is not self._level:
             self._level = level
-            self._tell(Sight(level))
+            if level is not Level.ON:
+                self._stage = None
+            self._tell(Sight(level, stage=self._stage))
             self._changed.set()
+
+    def boots(self, stage: BootStage | None) -> None:
+        """A boot has come so far; told only if it is new, and not of a host that is off."""
+        if stage is not self._stage and self._level is Level.ON:
+            self._stage = stage
+            self._tell(Sight(self._level, stage=stage))
 
     def news(self, news: News) -> None:
         """Something happened."""
-        self._tell(Sight(self._level, news))
+        self._tell(Sight(self._level, news, self._stage))
 
     def watch(self) -> Watcher:
         """The level now, then all that is seen. Whoever forgets the watcher has unsubscribed."""
-        watcher = Watcher(Sight(self._level))
+        watcher = Watcher(Sight(self._level, stage=self._stage))
         if self._ended:
             watcher.end()
         self._watchers.add(watcher)

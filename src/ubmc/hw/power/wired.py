@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ubmc.hw.gpio.port import InputLine, Lines, Release
-from ubmc.hw.power.port import BootTarget, Level, Sight
+from ubmc.hw.power.port import BootFirmware, BootTarget, Level, Sight
 from ubmc.hw.power.sightings import Sightings, Watcher
 from ubmc.kit.errors import UbmcError
 
@@ -57,6 +57,16 @@ class WiredPower(ABC):
     def boot_targets(self) -> frozenset[BootTarget]:
         """None: lines alone have no say in where a host boots from."""
         return frozenset()
+
+    @property
+    def boot_firmwares(self) -> frozenset[BootFirmware]:
+        """None, for the same reason."""
+        return frozenset()
+
+    @property
+    def boot_order(self) -> tuple[BootTarget, ...]:
+        """Not known, for the same reason."""
+        return ()
 
     @abstractmethod
     async def _request(self) -> None:

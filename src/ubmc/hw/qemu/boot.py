@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from ubmc.hw.power.port import BootTarget
+from ubmc.hw.power.port import Boot, BootFirmware, BootTarget
 from ubmc.hw.qemu.machine import MachineSpec, boot_devices, own_order
 from ubmc.hw.qemu.qmp import Session
 from ubmc.kit.errors import Refused
@@ -41,9 +41,22 @@ class BootOrder:
         """What can be chosen: what the machine has a device for."""
         return frozenset(self._devices)
 
-    def indices(self, boot: BootTarget | None) -> Mapping[str, int]:
+    @property
+    def firmwares(self) -> frozenset[BootFirmware]:
+        """What can be chosen: that of the image which the machine has, and no other; SeaBIOS is the BIOS of old."""
+        return frozenset({BootFirmware.LEGACY if self._spec.firmware is None else BootFirmware.UEFI})
+
+    @property
+    def order(self) -> tuple[BootTarget, ...]:
+        """The machine's own order; of several disks, the first counts."""
+        named = {device: target for target, device in self._devices.items()}
+        return tuple(named[device] for device in sorted(self._own, key=lambda each: self._own[each]) if device in named)
+
+    def indices(self, boot: Boot | None) -> Mapping[str, int]:
         """The index of each device, for a machine that is started. Raises `KeyError` for what is not in `targets`."""
-        return self._own if boot is None else {**self._own, self._devices[boot]: _FIRST}
+        if boot is None or boot.target is None:
+            return self._own
+        return {**self._own, self._devices[boot.target]: _FIRST}
 
     def forget(self) -> None:
         """There is no machine any more."""
@@ -57,7 +70,7 @@ class BootOrder:
         """A machine was started with the indices of an override: its first reset is over when it answers."""
         self._resets, self._put_back_at = 2, now
 
-    async def choose(self, session: Session, boot: BootTarget | None, now: float) -> None:
+    async def choose(self, session: Session, boot: Boot | None, now: float) -> None:
         """Have the next boot come from there; the reset has to follow now.
 
         Raises:
@@ -65,16 +78,16 @@ class BootOrder:
             Unavailable: it does not answer.
         """
         await self._put_back(session)
-        if boot is None:
+        if boot is None or boot.target is None:
             return
         self._resets, self._put_back_at = 0, now + _RESET_SECONDS
-        device = self._devices[boot]
+        device = self._devices[boot.target]
         try:
             await _set(session, device, _FIRST)
         except Refused as error:
             self._put_back_at = None
             raise Refused(
-                f"{self._spec.name} runs without what it would boot from ({boot.value}, {device}): "
+                f"{self._spec.name} runs without what it would boot from ({boot.target.value}, {device}): "
                 f"force it off and power it on to give it its new devices. {error.message}"
             ) from error
 

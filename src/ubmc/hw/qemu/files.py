@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from pathlib import Path
+
+_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02  # fallocate(2)
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -47,6 +50,34 @@ def bound_log(path: Path, limit_bytes: int) -> None:
         source.seek(-limit_bytes, os.SEEK_END)
         shutil.copyfileobj(source, target)
     os.truncate(path, 0)
+
+
+def free_head(path: Path, keep_bytes: int) -> None:
+    """Give back the space of all but the last bytes of a log, while its writer goes on writing.
+
+    The file keeps its length and the bytes that are left keep their places, so nobody who reads it loses any; the head
+    reads as zeros, and is what `SEEK_DATA` skips.
+
+    Raises:
+        OSError: it cannot be done; on a file system that cannot (EOPNOTSUPP) the log grows.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        found = os.fstat(fd)
+        head = found.st_size - keep_bytes
+        if head <= 0 or found.st_blocks * 512 <= 2 * keep_bytes:
+            return
+        libc = ctypes.CDLL(None, use_errno=True)
+        punch = getattr(libc, "fallocate64", None) or libc.fallocate  # off_t has 32 bits in the latter on 32-bit glibc
+        punch.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        if punch(fd, _KEEP_SIZE | _PUNCH_HOLE, 0, head) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(fd)
 
 
 def last_line(path: Path) -> str:

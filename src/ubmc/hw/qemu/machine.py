@@ -21,6 +21,7 @@ from ubmc.kit.errors import Invalid, Refused
 # sockaddr_un.sun_path is 108 bytes with its closing zero (unix(7)).
 SOCKET_PATH_MAX = 107
 NIC = "nic0"
+SERIAL = "serial0"
 # QEMU takes any text for names, but this one is also part of file names and of the process name.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FORMAT_BY_SUFFIX = {".qcow2": "qcow2", ".raw": "raw", ".img": "raw", ".iso": "raw"}
@@ -87,6 +88,7 @@ class MachineSpec:
         accelerator: the owner's choice.
         firmware_log: keep what the firmware says on I/O port 0x402 in `firmware.log`.
         second_qmp: offer another control socket, `qmp-second.sock`.
+        ipmi: the guest has a BMC behind a KCS interface, which listens on `ipmi.sock` for us.
         sandbox: QEMU forgoes system calls that it does not need; needs a QEMU built with seccomp.
         extra: more arguments for QEMU, at the end.
     """
@@ -108,6 +110,7 @@ class MachineSpec:
     accelerator: Accelerator = Accelerator.AUTO
     firmware_log: bool = False
     second_qmp: bool = False
+    ipmi: bool = False
     sandbox: bool = True
     extra: tuple[str, ...] = ()
 
@@ -129,9 +132,24 @@ class Layout:
         return self.directory / "qmp-second.sock"
 
     @property
+    def line_qmp(self) -> Path:
+        """The control socket of the serial line's driver, which sends a BREAK by it."""
+        return self.directory / "qmp-line.sock"
+
+    @property
     def serial(self) -> Path:
-        """The first serial port; one client at a time."""
-        return self.directory / "serial.sock"
+        """The first serial port, as QEMU names it: both files below, without their ends."""
+        return self.directory / "serial"
+
+    @property
+    def serial_input(self) -> Path:
+        """What is written here, a FIFO, the guest reads from its first serial port."""
+        return self.directory / "serial.in"
+
+    @property
+    def ipmi(self) -> Path:
+        """The guest's IPMI, by the protocol of QEMU's `ipmi-bmc-extern`; one client at a time."""
+        return self.directory / "ipmi.sock"
 
     @property
     def vnc(self) -> Path:
@@ -140,8 +158,8 @@ class Layout:
 
     @property
     def serial_log(self) -> Path:
-        """All that the first serial port said."""
-        return self.directory / "serial.log"
+        """All that the first serial port said, each byte at its place; a regular file, which is never full."""
+        return self.directory / "serial.out"
 
     @property
     def firmware_log(self) -> Path:
@@ -166,7 +184,7 @@ class Layout:
     @property
     def sockets(self) -> tuple[Path, ...]:
         """All sockets that QEMU may make."""
-        return (self.qmp, self.second_qmp, self.serial, self.vnc)
+        return (self.qmp, self.second_qmp, self.line_qmp, self.ipmi, self.vnc)
 
     @property
     def logs(self) -> tuple[Path, ...]:
@@ -293,15 +311,18 @@ def _smbios(spec: MachineSpec) -> str:
 
 
 def _control(spec: MachineSpec, layout: Layout) -> list[str]:
-    """Sockets and logs. Logs are appended to, so that cutting them from outside frees space at once."""
+    """Sockets, the serial port, and logs. Logs are appended to, so that cutting them from outside frees space."""
     argv: list[str] = []
-    qmp = [("qmp0", layout.qmp)] + ([("qmp1", layout.second_qmp)] if spec.second_qmp else [])
+    qmp = [("qmp0", layout.qmp), ("qmp2", layout.line_qmp)] + ([("qmp1", layout.second_qmp)] if spec.second_qmp else [])
     for name, path in qmp:
         argv += ["-chardev", f"socket,id={name},path={_escaped(path)},server=on,wait=off"]
         argv += ["-mon", f"chardev={name},mode=control"]
-    log = f"logfile={_escaped(layout.serial_log)},logappend=on"
-    argv += ["-chardev", f"socket,id=serial0,path={_escaped(layout.serial)},server=on,wait=off,{log}"]
-    argv += ["-device", "isa-serial,id=com1,chardev=serial0"]
+    # Not a socket: QEMU writes what does not fit into one to its log as well, and later again, or drops it.
+    argv += ["-chardev", f"pipe,id={SERIAL},path={_escaped(layout.serial)}"]
+    argv += ["-device", f"isa-serial,id=com1,chardev={SERIAL}"]
+    if spec.ipmi:
+        argv += ["-chardev", f"socket,id=ipmi0,path={_escaped(layout.ipmi)},server=on,wait=off"]
+        argv += ["-device", "ipmi-bmc-extern,id=bmc0,chardev=ipmi0", "-device", "isa-ipmi-kcs,bmc=bmc0"]
     if spec.firmware_log:
         argv += ["-chardev", f"file,id=firmware0,path={_escaped(layout.firmware_log)},append=on"]
         argv += ["-device", "isa-debugcon,iobase=0x402,chardev=firmware0"]

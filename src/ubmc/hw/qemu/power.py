@@ -15,11 +15,11 @@ from typing import Any
 
 from ubmc.hw.gpio.port import Release
 from ubmc.hw.power.boot import check_boot
-from ubmc.hw.power.port import Action, BootTarget, Level, News, Sight
+from ubmc.hw.power.port import Action, Boot, BootFirmware, BootTarget, Level, News, Sight
 from ubmc.hw.qemu import process
 from ubmc.hw.qemu.boot import ECHO_SECONDS, BootOrder
 from ubmc.hw.qemu.feed import Feed
-from ubmc.hw.qemu.files import bound_log
+from ubmc.hw.qemu.files import bound_log, free_head
 from ubmc.hw.qemu.line import Line, Listener, Patience
 from ubmc.hw.qemu.machine import Layout, MachineSpec, command
 from ubmc.hw.qemu.qmp import Session
@@ -73,6 +73,16 @@ class QemuPower:
         """What the machine has a device for."""
         return self._boot.targets
 
+    @property
+    def boot_firmwares(self) -> frozenset[BootFirmware]:
+        """That which the machine has; none for a kernel that is loaded without any."""
+        return self._boot.firmwares if self._boot.targets else frozenset()
+
+    @property
+    def boot_order(self) -> tuple[BootTarget, ...]:
+        """The order of its devices."""
+        return self._boot.order
+
     async def open(self) -> tuple[Release, ...]:
         """Adopt the machine if it runs. There are no momentary lines, so nothing is returned.
 
@@ -101,7 +111,7 @@ class QemuPower:
                     await self._refresh(await self._line.reach(self._patience.call_seconds))
         return ()
 
-    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
+    async def do(self, action: Action, *, boot: Boot | None = None) -> None:
         """Carry out the action.
 
         ON and RESET also bring back a machine whose guest has crashed. FORCE_OFF ends the process, answering or not;
@@ -113,7 +123,7 @@ class QemuPower:
             Unavailable: QEMU is missing, does not start, or does not answer; in the last case it may act later.
         """
         self._check_open()
-        check_boot(action, boot, self.boot_targets)
+        check_boot(action, boot, self.boot_targets, self.boot_firmwares)
         if action is Action.FORCE_OFF:
             self._forced_offs += 1
             await self._see_through(asyncio.create_task(self._line.end()))
@@ -177,7 +187,7 @@ class QemuPower:
             deed.add_done_callback(_log_failure)  # nobody else will look at it
             raise
 
-    async def _carry_out(self, action: Action, boot: BootTarget | None, forced_offs: int) -> None:
+    async def _carry_out(self, action: Action, boot: Boot | None, forced_offs: int) -> None:
         """Carry out what is not a forced off, with the lock held."""
         if self._line.ending:
             await self._line.ended(2 * self._patience.end_seconds)
@@ -204,7 +214,7 @@ class QemuPower:
                 raise Refused(f"{action.value} is not known here")
         await self._refresh(session)
 
-    async def _on(self, boot: BootTarget | None) -> None:
+    async def _on(self, boot: Boot | None) -> None:
         if not self._line.alive and self._start(boot):
             try:
                 session = await self._line.reach(self._patience.start_seconds)
@@ -212,6 +222,7 @@ class QemuPower:
                 if not self._line.alive:
                     raise Unavailable(f"QEMU has ended at once: {process.complaint(self._layout)}") from None
                 raise
+            self._share_ipmi()
             await self._boot.settle(session, _now())
             await self._refresh(session)
             return
@@ -222,7 +233,13 @@ class QemuPower:
         await self._reset(session, status, boot)
         await self._refresh(session)
 
-    async def _reset(self, session: Session, before: str, boot: BootTarget | None) -> None:
+    def _share_ipmi(self) -> None:
+        """Let the group of the folder reach the guest's IPMI, and none of the other sockets."""
+        if self._spec.ipmi:
+            with contextlib.suppress(FileNotFoundError):
+                self._layout.ipmi.chmod(0o660)
+
+    async def _reset(self, session: Session, before: str, boot: Boot | None) -> None:
         """Reset; a machine that was stopped goes through `prelaunch` and is let run there."""
         await self._boot.choose(session, boot, _now())
         await session.execute("system_reset")
@@ -243,7 +260,7 @@ class QemuPower:
         self._line.attach(found)
         self._boot.doubt(_now())
 
-    def _start(self, boot: BootTarget | None) -> bool:
+    def _start(self, boot: Boot | None) -> bool:
         """Start the process; False if there was one that we did not know of (it is adopted)."""
         accelerator = process.pick_accelerator(self._spec.accelerator)
         binary = process.locate(self._binary)
@@ -261,7 +278,7 @@ class QemuPower:
             extra={"machine": self._spec.name, "pid": started.pid, "accelerator": accelerator.value},
         )
         self._line.attach(started)
-        if boot is not None:
+        if boot is not None and boot.target is not None:
             self._boot.started(_now())
         return True
 
@@ -271,8 +288,10 @@ class QemuPower:
             await self._refresh(session)
             await self._boot.settle(session, _now())
         for path in self._layout.logs:
+            # Who reads the serial line goes by the places of its bytes.
+            bound = free_head if path == self._layout.serial_log else bound_log
             try:
-                bound_log(path, _LOG_LIMIT_BYTES)
+                bound(path, _LOG_LIMIT_BYTES)
             except OSError as error:
                 log.warning("a log cannot be bounded", extra={"path": str(path), "error": str(error)})
 

@@ -31,6 +31,9 @@ from ubmc.kit.errors import Exists, Unavailable
 
 log = logging.getLogger("ubmc.qemu")
 
+_PRIVATE = 0o2710
+"""At most so open is the folder of a machine: its group may pass, to reach the one socket that is shared."""
+
 # The number under which QEMU has the lock open. High, so that no program has something else there by chance.
 LOCK_FD = 217
 _PROC = Path("/proc")
@@ -133,6 +136,15 @@ def find(layout: Layout) -> Process | None:
         os.close(lock)
 
 
+def recorded(layout: Layout) -> tuple[Process, str] | None:
+    """The machine of the record, if it lives, and what no other machine is called; touches no lock, so misses some."""
+    process = _by_record(layout)
+    if process is None:
+        return None
+    record = Record(**json.loads(layout.record.read_text("utf-8")))
+    return process, f"{record.boot}-{record.pid}-{record.started}"
+
+
 def start(layout: Layout, argv: Sequence[str], identity: uuid.UUID) -> Process:
     """Start the machine, in a session of its own. `argv[0]` is the absolute path of the program.
 
@@ -144,15 +156,18 @@ def start(layout: Layout, argv: Sequence[str], identity: uuid.UUID) -> Process:
     """
     try:
         layout.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        layout.directory.chmod(0o700)  # its sockets ask nobody for a password
+        if layout.directory.stat().st_mode & ~_PRIVATE & 0o7777:
+            layout.directory.chmod(0o700)  # its sockets ask nobody for a password
         lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Unavailable(f"{layout.directory} cannot be used: {error.strerror}") from error
     try:
         if not _locked(lock):
             raise Exists(f"a machine runs already in {layout.directory}")
-        for stale in (*layout.sockets, *layout.logs):
+        for stale in (*layout.sockets, *layout.logs, layout.serial_input):
             stale.unlink(missing_ok=True)
+        os.mkfifo(layout.serial_input, 0o600)
+        os.close(os.open(layout.serial_log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         pid = _spawn(layout, argv, lock)
         pidfd = os.pidfd_open(pid)  # our own child that nobody has waited for: the number is its own until we reap it
     except OSError as error:
@@ -194,7 +209,7 @@ def end(layout: Layout, grace_seconds: float = 2.0) -> bool:
 
 def forget(layout: Layout) -> None:
     """Remove what an ended machine has left: its record and its sockets."""
-    for path in (layout.record, *layout.sockets):
+    for path in (layout.record, *layout.sockets, layout.serial_input):
         with contextlib.suppress(OSError):
             path.unlink()
 

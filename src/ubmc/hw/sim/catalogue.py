@@ -222,7 +222,7 @@ def _assets(size: _Size) -> Iterator[Asset]:
     for n in range(size.cpus):
         yield Asset(
             f"cpu.{n}", "processor", "board.0", model="Simulated processor", serial_number=f"CP{n:04}",
-            location=f"CPU{n}", details=_details(cores="32", threads="64", speed_mhz="2400"),
+            location=f"CPU{n}", details=_details(cores="32", threads="64", speed_mhz="2400", architecture="x86_64"),
         )  # fmt: skip
     for n in range(size.cpus * size.dimms_per_cpu):
         cpu, slot = divmod(n, size.dimms_per_cpu)
@@ -234,7 +234,7 @@ def _assets(size: _Size) -> Iterator[Asset]:
     for n in range(size.drives):
         yield Asset(
             f"drive.{n}", "drive", model="Simulated drive", serial_number=f"DR{n:04}", location=f"Bay {n}",
-            details=_details(capacity_bytes=str(4 * 10**12)), pluggable=True,
+            details=_details(capacity_bytes=str(4 * 10**12), media="ssd", protocol="nvme"), pluggable=True,
         )  # fmt: skip
     for n in range(size.fans):
         yield Asset(f"fan.{n}", "fan", model="Simulated fan", part_number="SIM-FN-1", location=f"Fan {n}")
@@ -248,6 +248,7 @@ def _assets(size: _Size) -> Iterator[Asset]:
         yield Asset(
             f"nic.{n}", "network-card", "board.0", model="Simulated network card", serial_number=f"NC{n:04}",
             location=f"Slot {n}", fru_bytes=256, fru_writable=True,
+            details=_details(mac_address=f"02:00:00:00:01:{n:02x}", speed_mbps="10000"),
         )  # fmt: skip
 
 

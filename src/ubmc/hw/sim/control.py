@@ -6,16 +6,32 @@ From code without a loop use `ubmc.hw.sim.process.request`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from ubmc.hw.power.port import BootTarget
+from ubmc.hw.power.port import Boot, BootStage
 from ubmc.hw.sim.dial import Dial, exchange, greet
 from ubmc.hw.sim.port import ActiveFault, Conditions, KindOfFault
 from ubmc.hw.sim.protocol import LONGEST_ANSWER_BYTES, decode, decode_answer
 from ubmc.hw.sim.wires import Change
 from ubmc.kit.errors import Exhausted, Unavailable
+
+_STAGES = MappingProxyType(
+    {
+        "setup": BootStage.SETUP,
+        "boot": BootStage.LOADING,
+        "up": BootStage.RUNNING,
+        "stopping": BootStage.RUNNING,
+        "panicked": BootStage.RUNNING,
+    }
+)
+# The progress codes of `ubmc.hw.sim.parts.host.POST_STEPS`.
+_POST_STAGES = MappingProxyType(
+    {0x10: BootStage.PROCESSOR, 0x30: BootStage.MEMORY, 0x60: BootStage.PCI, 0xA0: BootStage.HARDWARE}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +108,38 @@ class Control:
         """Have the operating system do `shutdown`, `reset` or `panic` by itself."""
         await self._ask({"do": "guest", "what": what})
 
-    async def choose_boot(self, target: str | None) -> None:
-        """Have the next boot, and only that, come from `pxe`, `disk`, `cd`, `usb` or `firmware-setup`.
+    async def choose_boot(self, target: str | None, firmware: str = "", uri: str = "") -> None:
+        """Have the next boot, and only that, come from there.
 
-        None: from the firmware's own order, whatever was asked for before.
+        Args:
+            target: a value of `ubmc.hw.power.port.BootTarget`; None: the firmware's own order, whatever was asked for
+                before.
+            firmware: `uefi` or `legacy`; empty: as it is set up.
+            uri: what is loaded by the target `http`.
         """
-        await self._ask({"do": "boot", "target": target})
+        await self._ask({"do": "boot", "target": target, "firmware": firmware, "uri": uri})
 
-    async def set_boot(self, boot: BootTarget | None) -> None:
+    async def set_boot(self, boot: Boot | None) -> None:
         """The same for a power driver; see `ubmc.hw.power.buttons.SetBoot`."""
-        await self.choose_boot(None if boot is None else boot.value)
+        boot = boot or Boot()
+        target = None if boot.target is None else boot.target.value
+        await self.choose_boot(target, "" if boot.firmware is None else boot.firmware.value, boot.uri)
+
+    async def stages(self, host: str) -> AsyncGenerator[BootStage | None, None]:
+        """How far the boots of a host come, as they do; see `ubmc.hw.power.buttons.Stages`."""
+        stage, progress = "", 0
+        async with contextlib.aclosing(self.watch()) as changes:
+            async for change in changes:
+                if isinstance(change, dict):
+                    state = change["hosts"].get(host, {})
+                    stage, progress = str(state.get("stage", "")), int(state.get("progress", 0))
+                elif change.name == f"{host}.stage":
+                    stage = str(change.value)
+                elif change.name == f"{host}.progress":
+                    progress = int(change.value)
+                else:
+                    continue
+                yield _POST_STAGES.get(progress) if stage == "post" else _STAGES.get(stage)
 
     async def console(self, start: int = 0) -> tuple[int, str]:
         """What the host wrote on its serial line from byte `start` on (a chunk); and the place of its first byte."""

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from ubmc.hw.sim.catalogue import standard_machine
 from ubmc.hw.sim.parts import panel
 from ubmc.hw.sim.parts.chassis import Chassis
-from ubmc.hw.sim.parts.host import BootSource, Fault, Guest, Host, Timings
+from ubmc.hw.sim.parts.host import BootHow, BootSource, Fault, Guest, Host, Timings
 from ubmc.hw.sim.parts.inside import Inside
 from ubmc.hw.sim.parts.instruments import Outcome
 from ubmc.hw.sim.parts.load import Profile
 from ubmc.hw.sim.parts.panel import Panel
+from ubmc.hw.sim.parts.shell import Shell
 from ubmc.hw.sim.shape import Machine
 from ubmc.hw.sim.wires import Listener, Part, Side, Wires
 from ubmc.kit.errors import Invalid, NotFound
@@ -53,7 +54,8 @@ class Plant:
         )
         self.panel = Panel(self._wires, wired_to=self.host.button if settings.front_wired else None)
         self.inside = Inside(self._wires, settings.machine, self.chassis, self.host, settings.seed)
-        self._parts: tuple[Part, ...] = (self.chassis, self.panel, self.host)
+        self.shell = Shell(self._wires, self.host.name, self.host.console, self.host.guest)
+        self._parts: tuple[Part, ...] = (self.chassis, self.panel, self.host, self.shell)
 
     @property
     def now_seconds(self) -> float:
@@ -154,9 +156,9 @@ class Plant:
         """Have the operating system do something by itself. Raises `Refused` if none runs."""
         self.host.guest(what)
 
-    def choose_boot(self, source: BootSource | None) -> None:
+    def choose_boot(self, source: BootSource | None, how: BootHow | None = None) -> None:
         """Have the next boot come from there, once; None: from the firmware's own order."""
-        self.host.choose_boot(source)
+        self.host.choose_boot(source, how)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every change from now on; it must not raise. Returns how to stop it."""
@@ -176,6 +178,8 @@ class Plant:
                     "power_ons": self.host.power_ons,
                     "boot_next": None if self.host.boot_next is None else self.host.boot_next.value,
                     "boot_source": None if self.host.boot_source is None else self.host.boot_source.value,
+                    "boot_firmware": self.host.boot_how.firmware,
+                    "boot_uri": self.host.boot_how.uri,
                     "faults": sorted(fault.value for fault in self.host.faults),
                     "console_bytes": self.host.console.total_bytes,
                 }

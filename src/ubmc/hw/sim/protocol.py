@@ -6,6 +6,10 @@ A connection begins with one JSON line from the client, answered by one JSON lin
       any duplicate of the descriptor is open. Closing the last one keeps the level, as on hardware.
   {"line": NAME, "direction": "input", "active_low": false}    the machine sends b"0" or b"1" at once
       and on each change.
+  {"console": true, "from": PLACE}      the connection is the serial line of the host now. The machine answers with its
+      `instance`, the `place` where it begins (the oldest byte that it has, if PLACE is null or gone) and the `end`.
+      Then come frames of `serial_output`; those of `serial_input`, `serial_ack` and `serial_break` are sent.
+      What nobody has acknowledged is kept within the ring. A second holder is refused with `busy`.
   {"control": {"do": ...}}      a request; more may follow on the same connection, each answered by one line.
   {"watch": true}               answered by the whole state, then one line {"change": ...} for each change.
 Answers are {"ok": true, ...} or {"error": WORD, "message": TEXT} with the words of `ubmc.kit.errors`.
@@ -15,6 +19,8 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +33,13 @@ LONGEST_REQUEST_BYTES = 16 * 1024
 LONGEST_ANSWER_BYTES = 64 * 1024
 MOST_NAMES = 200  # of sensors in one request; for more, all of a bus
 CONSOLE_CHUNK_BYTES = 16 * 1024
+
+SERIAL_WINDOW_BYTES = 64 * 1024  # so much may be under way without an acknowledgement,
+SERIAL_WINDOW_FRAMES = 32  # in so many frames
+SERIAL_CHUNK_BYTES = 8 * 1024
+_INPUT, _ACK, _BREAK = b"I", b"A", b"B"
+_OUTPUT_HEAD = struct.Struct(">QI")
+_INPUT_HEAD = struct.Struct(">cQ")
 
 
 def socket_path(directory: Path) -> Path:
@@ -77,3 +90,55 @@ def decode_answer(line: bytes) -> dict[str, Any]:
 def level_byte(*, active: bool) -> bytes:
     """A level as it crosses the socket."""
     return b"1" if active else b"0"
+
+
+def serial_output(place: int, data: bytes) -> bytes:
+    """Bytes of the host, as the machine sends them: their place and length go before."""
+    return _OUTPUT_HEAD.pack(place, len(data)) + data
+
+
+def serial_outputs(rest: bytearray) -> Iterator[tuple[int, bytes]]:
+    """The frames of the machine that are whole, taken out of `rest`: place and bytes."""
+    while len(rest) >= _OUTPUT_HEAD.size:
+        place, length = _OUTPUT_HEAD.unpack_from(rest)
+        end = _OUTPUT_HEAD.size + length
+        if len(rest) < end:
+            return
+        data = bytes(rest[_OUTPUT_HEAD.size : end])
+        del rest[:end]
+        yield place, data
+
+
+def serial_input(data: bytes) -> bytes:
+    """Bytes for the host."""
+    return _INPUT_HEAD.pack(_INPUT, len(data)) + data
+
+
+def serial_break() -> bytes:
+    """A BREAK for the host."""
+    return _INPUT_HEAD.pack(_BREAK, 0)
+
+
+def serial_ack(place: int) -> bytes:
+    """All bytes before this place have been read."""
+    return _INPUT_HEAD.pack(_ACK, place)
+
+
+def serial_inputs(rest: bytearray) -> Iterator[bytes | int | None]:
+    """The frames of the client that are whole, taken out of `rest`: bytes; the place of an ack; None for a BREAK.
+
+    Raises:
+        Invalid: there is no such frame.
+    """
+    while len(rest) >= _INPUT_HEAD.size:
+        kind, number = _INPUT_HEAD.unpack_from(rest)
+        if kind not in (_INPUT, _ACK, _BREAK) or (kind == _INPUT and number > SERIAL_CHUNK_BYTES):
+            raise Invalid(
+                f"a serial line takes input of at most {SERIAL_CHUNK_BYTES} bytes, acknowledgements and BREAK"
+            )
+        end = _INPUT_HEAD.size + (number if kind == _INPUT else 0)
+        if len(rest) < end:
+            return
+        data = bytes(rest[_INPUT_HEAD.size : end])
+        del rest[:end]
+        yield data if kind == _INPUT else number if kind == _ACK else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from ubmc.hw.sim.catalogue import FRU_BUS
 from ubmc.hw.sim.parts import faults
+from ubmc.hw.sim.parts.host import BootHow
 from ubmc.hw.sim.plant import Plant, boot_source_named, fault_named, guest_named, profile_named
 from ubmc.hw.sim.protocol import CONSOLE_CHUNK_BYTES, MOST_NAMES
 from ubmc.hw.sim.shape import Asset
@@ -148,7 +149,8 @@ class Requests:
         if "target" not in control:
             raise Invalid("target says where the next boot comes from; null is the firmware's own order")
         target = control["target"]
-        self._plant.choose_boot(None if target is None else boot_source_named(str(target)))
+        how = BootHow(_text(control, "firmware"), _text(control, "uri"))
+        self._plant.choose_boot(None if target is None else boot_source_named(str(target)), how)
         return {}
 
     def _do_console(self, control: dict[str, Any]) -> Answer:
@@ -156,7 +158,7 @@ class Requests:
         if isinstance(start, bool) or not isinstance(start, int) or start < 0:
             raise Invalid("from is the place of a byte, counted from 0")
         place, data = self._plant.host.console.since(start, CONSOLE_CHUNK_BYTES)
-        return {"from": place, "text": data.decode("ascii")}
+        return {"from": place, "text": data.decode("ascii", "replace")}
 
     def _do_end(self, _control: dict[str, Any]) -> Answer:
         self._end()

@@ -20,12 +20,14 @@ from ubmc.hw.sim.protocol import (
     level_byte,
 )
 from ubmc.hw.sim.requests import Requests
+from ubmc.hw.sim.serial_role import SerialRole
 from ubmc.hw.sim.wires import Change, Side
 from ubmc.kit.errors import Busy, Exhausted, Invalid, UbmcError
 
 _LOG = logging.getLogger("ubmc.sim")
 MOST_LINKS = 128
 GREETING_SECONDS = 5.0
+_SERIAL = "serial line"  # no line has a name with a space
 
 
 class Reactor(Protocol):
@@ -201,6 +203,7 @@ class Server:
         self._reactor = reactor
         self._links: dict[Link, None] = {}
         self._holders: set[str] = set()
+        self._instance = instance
         self._requests = Requests(world.plant, instance, world.end)
 
     def adopt(self, sock: socket.socket, now: float) -> None:
@@ -240,12 +243,15 @@ class Server:
         elif first and isinstance(line := message.get("line"), str):
             self._become_line(link, line, message.get("direction"), active_low=bool(message.get("active_low")))
             link.greeted = True
+        elif first and message.get("console") is True:
+            self._become_serial(link, message.get("from"))
+            link.greeted = True
         elif first and message.get("watch") is True:
             link.greeted = True
             link.role = WatchRole(link, self._world.plant)
             link.send(encode({"ok": True, **self._requests.state({})}))
         else:
-            raise Invalid("say line and direction, control, or watch")
+            raise Invalid("say line and direction, console, control, or watch")
 
     def _become_line(self, link: Link, line: str, direction: object, *, active_low: bool) -> None:
         plant = self._world.plant
@@ -264,6 +270,18 @@ class Server:
             link.send(encode({"ok": True, "active": active}))
         else:
             raise Invalid("direction is input or output")
+
+    def _become_serial(self, link: Link, place: object) -> None:
+        if place is not None and (isinstance(place, bool) or not isinstance(place, int) or place < 0):
+            raise Invalid("from is the place of a byte, counted from 0, or null")
+        if _SERIAL in self._holders:
+            raise Busy("the serial line is held by somebody else; it is free when the holder closes it")
+        self._holders.add(_SERIAL)
+        ended = self._holders.discard
+        role = SerialRole(link, self._world, place, ended=lambda: ended(_SERIAL))
+        link.role = role
+        link.send(encode({"ok": True, "instance": self._instance, "place": role.place, "end": role.end_place}))
+        role.push()
 
     def _readable(self, link: Link) -> None:
         try:

@@ -82,6 +82,13 @@ def cursor(epoch: str, position: int) -> str:
     return f"{epoch}:{position}"
 
 
+def parsed(text: str) -> tuple[str, int]:
+    """The log and the id that a cursor of ours names; no log and 0 for any other text."""
+    epoch, _, digits = text.partition(":")
+    position = _number(digits)
+    return (epoch, position) if position is not None else ("", 0)
+
+
 def resume(text: str, epoch: str, newest: int) -> int:
     """The id behind which a watcher goes on; 0, the oldest event there is, when the cursor is of another log.
 

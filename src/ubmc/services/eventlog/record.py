@@ -21,7 +21,7 @@ from ulid import ULID
 from ubmc.kit import subjects
 from ubmc.kit.errors import Invalid
 from ubmc.v1alpha1.event_kind_pb import EventKind, Severity
-from ubmc.v1alpha1.event_pb import EventEnvelope, EventLogCleared
+from ubmc.v1alpha1.event_pb import Event, EventDeleted, EventEnvelope, EventLogCleared
 from ubmc.v1alpha1.host_pb import Cause
 
 Kinds = Mapping[str, type[Message[Any]]]
@@ -105,7 +105,16 @@ def lost(count: int, ulid: str, time_us: int) -> Record:
 
 def cleared(count: int, cause: Cause | None, kinds: Kinds) -> Record:
     """The event log's own event: somebody took so many events out of it."""
-    news = EventLogCleared(cleared=count)
+    return _own(EventLogCleared(cleared=count), cause, kinds)
+
+
+def deleted(event: Event, cause: Cause | None, kinds: Kinds) -> Record:
+    """The event log's own event: somebody took this event out of it."""
+    return _own(EventDeleted(id=event.id, message_id=event.message_id), cause, kinds)
+
+
+def _own(news: Message[Any], cause: Cause | None, kinds: Kinds) -> Record:
+    """The record of news of the event log itself, which do not come over the bus."""
     envelope = EventEnvelope(
         ulid=str(ULID()),
         time=Timestamp.now(),

@@ -26,12 +26,14 @@ from ubmc.kit.schema import Schema
 from ubmc.kit.service import Service, rpc, stream
 from ubmc.services.eventlog import query
 from ubmc.services.eventlog.gap import Position
-from ubmc.services.eventlog.record import Record, cleared, lost, read
+from ubmc.services.eventlog.record import Record, cleared, deleted, lost, read
 from ubmc.services.eventlog.store import Store
 from ubmc.services.eventlog.stream import Inbox, StreamLost, ensure, sequence
 from ubmc.v1alpha1.event_pb import (
     ClearEventsRequest,
     ClearEventsResponse,
+    DeleteEventRequest,
+    DeleteEventResponse,
     Event,
     GetEventLogRequest,
     GetEventLogResponse,
@@ -227,6 +229,15 @@ class EventLog(Service):
         count = await self._store.clear(request.up_to_id, note)
         self._wake_watchers()
         return ClearEventsResponse(cleared=count)
+
+    @rpc(EventService.DeleteEvent)
+    async def delete_event(self, request: DeleteEventRequest) -> DeleteEventResponse:
+        """Take one event out and log that in one transaction."""
+        note = partial(deleted, cause=self.bus.cause(), kinds=self._schema.events)
+        if not await self._store.delete(request.id, note):
+            raise NotFound(f"there is no event {request.id}; events go when the log is full or cleared")
+        self._wake_watchers()
+        return DeleteEventResponse()
 
     @stream(EventService.WatchEvents)
     async def watch_events(self, request: WatchEventsRequest) -> AsyncIterator[WatchEventsResponse]:

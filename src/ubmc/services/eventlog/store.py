@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -61,6 +62,7 @@ MIGRATIONS = (
     INSERT INTO eventlog_tally SELECT count(*), coalesce(sum(bytes), 0), 0, 0 FROM eventlog_events;
     CREATE TABLE eventlog_gone (id INTEGER PRIMARY KEY, ulid TEXT NOT NULL UNIQUE) STRICT
     """,  # noqa: S608  a constant
+    "ALTER TABLE eventlog_tally ADD COLUMN cleared_us INTEGER NOT NULL DEFAULT 0",
 )
 GONE = MAX_MESSAGES
 """So many of the events that left the log are remembered: as many as the stream on the bus can hold."""
@@ -89,6 +91,7 @@ class Tally:
     bytes: int
     dropped: int
     cleared: int
+    cleared_us: int = 0  # when people took something out last; 0: never
 
 
 class Store:
@@ -161,9 +164,40 @@ class Store:
             tally = _tally(connection)
             count = _take_out(connection, tally, min(up_to or _newest(connection), _newest(connection)))
             tally.cleared += count
+            tally.cleared_us = time.time_ns() // 1000
             self._insert(connection, tally, [note(count)])
             _set_tally(connection, tally)
             return count
+
+        return await self._run(job)
+
+    async def delete(self, event_id: int, note: Callable[[Event], Record]) -> bool:
+        """Take one event out, and log that, both or neither; whether there was one.
+
+        Args:
+            event_id: its id.
+            note: makes the event that says that this one was taken out.
+
+        Raises:
+            Unavailable: the database does not take it.
+        """
+
+        def job(connection: sqlite3.Connection) -> bool:
+            select = f"SELECT {_COLUMNS}, bytes FROM eventlog_events WHERE id = ?"  # noqa: S608  constants
+            row = connection.execute(select, (event_id,)).fetchone()
+            if row is None:
+                return False
+            tally = _tally(connection)
+            connection.execute("INSERT INTO eventlog_gone VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, row[1]))
+            connection.execute(_FORGET, (GONE,))
+            connection.execute("DELETE FROM eventlog_events WHERE id = ?", (event_id,))
+            tally.count -= 1
+            tally.bytes -= row[-1]
+            tally.cleared += 1
+            tally.cleared_us = time.time_ns() // 1000
+            self._insert(connection, tally, [note(_event(row[:-1]))])
+            _set_tally(connection, tally)
+            return True
 
         return await self._run(job)
 
@@ -196,6 +230,8 @@ class Store:
         def job(connection: sqlite3.Connection) -> EventLogState:
             tally = _tally(connection)
             oldest: int = connection.execute("SELECT coalesce(min(id), 0) FROM eventlog_events").fetchone()[0]
+            newest = _newest(connection)
+            when = connection.execute("SELECT time_us FROM eventlog_events WHERE id = ?", (newest,)).fetchone()
             return EventLogState(
                 count=tally.count,
                 bytes=tally.bytes,
@@ -204,7 +240,9 @@ class Store:
                 dropped=tally.dropped,
                 cleared=tally.cleared,
                 oldest_id=oldest,
-                newest_id=_newest(connection),
+                newest_id=newest,
+                newest_time=None if when is None else _timestamp(when[0]),
+                cleared_time=_timestamp(tally.cleared_us) if tally.cleared_us else None,
             )
 
         return await self._run(job)
@@ -264,13 +302,15 @@ def _size(record: Record) -> int:
 
 
 def _tally(connection: sqlite3.Connection) -> Tally:
-    return Tally(*connection.execute("SELECT count, bytes, dropped, cleared FROM eventlog_tally").fetchone())
+    return Tally(
+        *connection.execute("SELECT count, bytes, dropped, cleared, cleared_us FROM eventlog_tally").fetchone()
+    )
 
 
 def _set_tally(connection: sqlite3.Connection, tally: Tally) -> None:
     connection.execute(
-        "UPDATE eventlog_tally SET count = ?, bytes = ?, dropped = ?, cleared = ?",
-        (tally.count, tally.bytes, tally.dropped, tally.cleared),
+        "UPDATE eventlog_tally SET count = ?, bytes = ?, dropped = ?, cleared = ?, cleared_us = ?",
+        (tally.count, tally.bytes, tally.dropped, tally.cleared, tally.cleared_us),
     )
 
 
@@ -289,11 +329,10 @@ def _newest(connection: sqlite3.Connection) -> int:
 
 def _event(row: tuple[int, str, int, int, str, str, str, bytes, bytes | None]) -> Event:
     event_id, ulid, time_us, severity, component, message_id, message, arguments, cause = row
-    seconds, rest = divmod(time_us, 1_000_000)
     return Event(
         id=event_id,
         ulid=ulid,
-        time=Timestamp(seconds=seconds, nanos=rest * 1000),
+        time=_timestamp(time_us),
         severity=Severity(severity),
         component=component,
         message_id=message_id,
@@ -301,3 +340,8 @@ def _event(row: tuple[int, str, int, int, str, str, str, bytes, bytes | None]) -
         arguments=orjson.loads(arguments),
         cause=None if cause is None else Cause.from_binary(cause),
     )
+
+
+def _timestamp(time_us: int) -> Timestamp:
+    seconds, rest = divmod(time_us, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1000)

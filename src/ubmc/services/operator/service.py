@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from protobuf.wkt import Timestamp
 
 from ubmc.kit.errors import NotFound, Unavailable
+from ubmc.kit.feed import Feed
 from ubmc.kit.pages import page
 from ubmc.kit.process import Place
-from ubmc.kit.service import Service, on, rpc
+from ubmc.kit.service import Service, on, rpc, stream
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.internal_pb import RestartServicesRequest, RestartServicesResponse
 from ubmc.v1alpha1.internal_rpc import OperatorService
@@ -26,7 +27,17 @@ from ubmc.v1alpha1.system_pb import (
     System,
 )
 from ubmc.v1alpha1.system_rpc import SystemService
-from ubmc.v1alpha1.task_pb import GetTaskRequest, GetTaskResponse, ListTasksRequest, ListTasksResponse, Task, TaskChange
+from ubmc.v1alpha1.task_pb import (
+    GetTaskRequest,
+    GetTaskResponse,
+    ListTasksRequest,
+    ListTasksResponse,
+    Task,
+    TaskChange,
+    TaskState,
+    WatchTasksRequest,
+    WatchTasksResponse,
+)
 from ubmc.v1alpha1.task_rpc import TaskService
 
 MAX_TASKS = 256
@@ -45,7 +56,8 @@ class Operator(Service):
         """Make the service; `system` is what this system is."""
         self._place = place
         self._system = system
-        self._tasks: OrderedDict[str, Task] = OrderedDict()
+        self._tasks: dict[str, Task] = {}
+        self._task_feed: Feed[WatchTasksResponse] = Feed()
         self._told = 0
 
     async def work(self) -> None:
@@ -104,8 +116,12 @@ class Operator(Service):
         if task is None:
             raise Unavailable("a task without a task was told")
         self._tasks[task.id] = task
+        self._task_feed.publish(task.id, WatchTasksResponse(task=task))
         while len(self._tasks) > MAX_TASKS:
-            self._tasks.popitem(last=False)
+            ended = (known for known, each in self._tasks.items() if each.state is not TaskState.RUNNING)
+            oldest = next(ended, next(iter(self._tasks)))  # what goes on goes last
+            self._task_feed.publish(oldest, WatchTasksResponse(task=self._tasks.pop(oldest), gone=True))
+            self._task_feed.forget(oldest)
 
     @rpc(TaskService.ListTasks)
     async def list_tasks(self, request: ListTasksRequest) -> ListTasksResponse:
@@ -127,3 +143,10 @@ class Operator(Service):
         if task is None:
             raise NotFound(f"there is no task {request.id}; only the last {MAX_TASKS} are kept")
         return GetTaskResponse(task=task)
+
+    @stream(TaskService.WatchTasks)
+    async def watch_tasks(self, request: WatchTasksRequest) -> AsyncIterator[WatchTasksResponse]:
+        """Every change of a task."""
+        async for update in self._task_feed.watch(request.cursor, request.id):
+            told = update.item
+            yield WatchTasksResponse(task=told.task, cursor=update.cursor, snapshot=update.snapshot, gone=told.gone)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ubmc.hw.gpio.port import Release
-from ubmc.hw.power.port import Action, BootTarget, Level, News, Power, Sight
+from ubmc.hw.power.port import Action, Boot, BootFirmware, BootStage, BootTarget, Level, News, Power, Sight
 from ubmc.kit.errors import Invalid, NotFound, Unavailable
 from ubmc.kit.feed import Feed
 from ubmc.kit.guard import Guard
@@ -17,8 +17,9 @@ from ubmc.kit.readings import Readings, Trip
 from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.powermgr.trip import TripLatch
 from ubmc.services.powermgr.wire import Wire
+from ubmc.v1alpha1.host_pb import BootFirmware as AskedFirmware
+from ubmc.v1alpha1.host_pb import BootProgress, HostNewsKind
 from ubmc.v1alpha1.host_pb import BootTarget as AskedTarget
-from ubmc.v1alpha1.host_pb import HostNewsKind
 from ubmc.v1alpha1.internal_pb import (
     DriveChassisRequest,
     DriveChassisResponse,
@@ -86,8 +87,40 @@ BOOTS: Mapping[AskedTarget, BootTarget | None] = MappingProxyType(
         AskedTarget.CD: BootTarget.CD,
         AskedTarget.USB: BootTarget.USB,
         AskedTarget.FIRMWARE_SETUP: BootTarget.FIRMWARE_SETUP,
+        AskedTarget.HTTP: BootTarget.HTTP,
+        AskedTarget.DIAGNOSTICS: BootTarget.DIAGNOSTICS,
+        AskedTarget.SAFE_MODE: BootTarget.SAFE_MODE,
     }
 )
+FIRMWARES: Mapping[AskedFirmware, BootFirmware | None] = MappingProxyType(
+    {
+        AskedFirmware.UNSPECIFIED: None,
+        AskedFirmware.UEFI: BootFirmware.UEFI,
+        AskedFirmware.LEGACY: BootFirmware.LEGACY,
+    }
+)
+PROGRESS = MappingProxyType(
+    {
+        BootStage.PROCESSOR: BootProgress.PRIMARY_PROCESSOR_INITIALIZATION,
+        BootStage.MEMORY: BootProgress.MEMORY_INITIALIZATION,
+        BootStage.PCI: BootProgress.PCI_RESOURCE_CONFIG,
+        BootStage.HARDWARE: BootProgress.HARDWARE_INITIALIZATION_COMPLETE,
+        BootStage.SETUP: BootProgress.SETUP_ENTERED,
+        BootStage.LOADING: BootProgress.OS_BOOT_STARTED,
+        BootStage.RUNNING: BootProgress.OS_RUNNING,
+    }
+)
+
+
+_ASKED = MappingProxyType({target: asked for asked, target in BOOTS.items() if target is not None})
+
+
+def _boot(request: DriveHostRequest) -> Boot | None:
+    """How the next boot is to go; None: as the host is set up."""
+    if request.boot_target not in BOOTS or request.boot_firmware not in FIRMWARES:
+        raise Invalid(f"{request.boot_target} by {request.boot_firmware} is nothing that can be booted from")
+    boot = Boot(BOOTS[request.boot_target], FIRMWARES[request.boot_firmware], request.http_uri)
+    return None if boot == Boot() else boot
 
 
 class PowerManager(Service):
@@ -120,7 +153,7 @@ class PowerManager(Service):
         self._hosts: dict[str, Wire] = {}
         self._chassis: dict[str, Wire] = {}
         self._feed: Feed[WatchPowerResponse] = Feed()
-        self._seen: dict[str, tuple[Level, str]] = {}  # the level of each, and its mains epoch
+        self._seen: dict[str, tuple[Sight, str]] = {}  # the last sight of each, and its mains epoch
         self._cooling = cooling
         self._latch: TripLatch | None = None
 
@@ -159,16 +192,17 @@ class PowerManager(Service):
 
     def _show(self, name: str) -> None:
         """Tell the level again, because something else of this host changed."""
-        level, mains = self._seen.get(name, (Level.UNKNOWN, ""))
-        self._told(name, Sight(level), mains)
+        last, mains = self._seen.get(name, (Sight(Level.UNKNOWN), ""))
+        self._told(name, Sight(last.level, stage=last.stage), mains)
 
     def _told(self, name: str, sight: Sight, mains: str) -> None:
-        self._seen[name] = (sight.level, mains)
+        self._seen[name] = (sight, mains)
         if self._cooling is not None and name in self._hosts_of:
             self._cooling.readings.put_power(name, _ON.get(sight.level))
         wire = self._hosts.get(name) or self._chassis.get(name)
         actions = wire.actions if wire is not None else frozenset()
         targets: frozenset[BootTarget | None] = wire.boot_targets if wire is not None else frozenset()
+        firmwares: frozenset[BootFirmware | None] = wire.boot_firmwares if wire is not None else frozenset()
         self._feed.publish(
             name,
             WatchPowerResponse(
@@ -181,6 +215,9 @@ class PowerManager(Service):
                 boot_targets=[asked for asked, target in BOOTS.items() if target in targets],
                 tripped=self._latch.reason(name) if self._latch is not None else "",
                 too_hot=self._latch.too_hot(name) if self._latch is not None else False,
+                boot_firmwares=[asked for asked, firmware in FIRMWARES.items() if firmware in firmwares],
+                boot_order=[_ASKED[target] for target in (wire.boot_order if wire is not None else ())],
+                boot_progress=BootProgress.UNSPECIFIED if sight.stage is None else PROGRESS[sight.stage],
             ),
         )
 
@@ -192,12 +229,11 @@ class PowerManager(Service):
         action = ACTIONS.get(request.action)
         if action is None:
             raise Invalid(f"{request.action} is nothing that wires can do")
-        if request.boot_target not in BOOTS:
-            raise Invalid(f"{request.boot_target} is nothing that can be booted from")
+        boot = _boot(request)
         wire = _wire(self._hosts, request.name)
         if self._latch is not None:
             await self._latch.allow(request.name, action, asked=request.asked)
-        await wire.do(action, boot=BOOTS[request.boot_target])
+        await wire.do(action, boot=boot)
         return DriveHostResponse()
 
     @rpc(PowerService.DriveChassis)
@@ -222,6 +258,9 @@ class PowerManager(Service):
                     boot_targets=item.boot_targets,
                     tripped=item.tripped,
                     too_hot=item.too_hot,
+                    boot_firmwares=item.boot_firmwares,
+                    boot_order=item.boot_order,
+                    boot_progress=item.boot_progress,
                 )
             else:
                 yield item

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 
 from ubmc.hw.gpio.port import Release
-from ubmc.hw.power.port import Action, BootTarget, Level, Power, Sight
+from ubmc.hw.power.port import Action, Boot, BootFirmware, BootTarget, Level, Power, Sight
 from ubmc.kit.errors import UbmcError, Unavailable
 
 log = logging.getLogger("ubmc.powermgr")
@@ -50,6 +50,16 @@ class Wire:
     def boot_targets(self) -> frozenset[BootTarget]:
         """Where these wires can make the next boot come from."""
         return self._power.boot_targets
+
+    @property
+    def boot_firmwares(self) -> frozenset[BootFirmware]:
+        """The firmware interfaces that these wires can ask for."""
+        return self._power.boot_firmwares
+
+    @property
+    def boot_order(self) -> tuple[BootTarget, ...]:
+        """From where the host boots by itself, if that is known."""
+        return self._power.boot_order
 
     async def run(self) -> None:
         """Watch until cancelled; then give the wires back.
@@ -110,13 +120,13 @@ class Wire:
                 epoch = await self._power.mains_epoch() or ""
                 if epoch and epoch != self._mains:
                     self._mains = epoch
-                    self._tell(Sight(self._last.level))
+                    self._tell(Sight(self._last.level, stage=self._last.stage))
 
     def _tell(self, sight: Sight) -> None:
         self._last = sight
         self._told(self.name, sight, self._mains)
 
-    async def do(self, action: Action, *, boot: BootTarget | None = None) -> None:
+    async def do(self, action: Action, *, boot: Boot | None = None) -> None:
         """Drive the wires; see `ubmc.hw.power.port.Power.do`.
 
         Raises:

@@ -276,6 +276,8 @@ class Actor(Generic[P, R]):
             return
         action.task.state = _STATES[verdict]
         action.task.message = message
+        if verdict is Verdict.COMPLETED:
+            action.task.percent_complete = 100
         action.task.end_time = Timestamp.now()
         self._tell(self.name, TaskChange(task=action.task, title=action.task.title), cause=action.cause)
 

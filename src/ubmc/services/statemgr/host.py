@@ -42,6 +42,7 @@ class HostPhase(Enum):
     REBOOTING_UP = "powering on again"
     RESETTING = "being reset"
     CYCLING_DOWN = "being cut to power on again"
+    RESTING = "off for a moment"
 
 
 class HostRequest(Enum):
@@ -53,9 +54,12 @@ class HostRequest(Enum):
     REBOOT = "reboot"
     FORCE_RESTART = "force restart"
     NMI = "NMI"
-    FORCE_CYCLE = "force cycle"
-    """Cut and power on again. Only the host watchdog asks for it."""
+    FORCE_CYCLE = "power cycle"
+    """Cut and power on again."""
 
+
+REST = "rest"
+"""The patience that is no giving up: so long the power stays off in a power cycle."""
 
 REQUESTS = MappingProxyType(
     {
@@ -65,6 +69,7 @@ REQUESTS = MappingProxyType(
         HostPowerAction.REBOOT: HostRequest.REBOOT,
         HostPowerAction.FORCE_RESTART: HostRequest.FORCE_RESTART,
         HostPowerAction.NMI: HostRequest.NMI,
+        HostPowerAction.POWER_CYCLE: HostRequest.FORCE_CYCLE,
     }
 )
 
@@ -80,6 +85,7 @@ STATES = MappingProxyType(
         HostPhase.REBOOTING_UP: HostState.RESTARTING,
         HostPhase.RESETTING: HostState.RESTARTING,
         HostPhase.CYCLING_DOWN: HostState.RESTARTING,
+        HostPhase.RESTING: HostState.RESTARTING,
     }
 )
 """The state that is shown in each phase."""
@@ -88,15 +94,12 @@ UPWARDS = frozenset({HostRequest.ON, HostRequest.REBOOT, HostRequest.FORCE_RESTA
 """Whoever asks for these wants the host on."""
 DOWNWARDS = frozenset({HostRequest.GRACEFUL_OFF, HostRequest.FORCE_OFF})
 """Whoever asks for these wants it off."""
+TWO_HALVES = frozenset({HostRequest.REBOOT, HostRequest.FORCE_CYCLE})
+"""They power down first: who was answered is owed the second half."""
 NEED_SUPPLY = frozenset({HostRequest.ON, HostRequest.REBOOT, HostRequest.FORCE_CYCLE})
 """They cannot end well while the chassis has no power."""
 
-ACTIONS = MappingProxyType(
-    {
-        **{request: action for action, request in REQUESTS.items()},
-        HostRequest.FORCE_CYCLE: HostPowerAction.FORCE_RESTART,  # the nearest that people can ask for
-    }
-)
+ACTIONS = MappingProxyType({request: action for action, request in REQUESTS.items()})
 """What each request is called in news."""
 
 WIRES = MappingProxyType(
@@ -124,7 +127,7 @@ NEEDS = MappingProxyType(
 """What the wires must be able to do for each request."""
 
 ON_PRESS = MappingProxyType({HostPhase.OFF: HostRequest.ON, HostPhase.ON: HostRequest.GRACEFUL_OFF})
-"""What somebody wants who presses the button on the front; in other phases it is news only."""
+"""What somebody wants who presses the power button; in other phases a press on the front is news only."""
 
 ON_EXPIRY = MappingProxyType(
     {
@@ -252,8 +255,17 @@ HOST: Table[HostPhase, HostRequest] = Table(
         ),
         HostPhase.CYCLING_DOWN: Row(
             requests=_ON_ITS_WAY,
-            facts={**_waiting(_HARD), Fact.SEEN_OFF: Step(HostPhase.REBOOTING_UP, Effect.DRIVE_ON)},
+            facts={**_waiting(_HARD), Fact.SEEN_OFF: Step(HostPhase.RESTING)},
             patience="cut",
+        ),
+        HostPhase.RESTING: Row(
+            requests=_ON_ITS_WAY,
+            facts={
+                **_waiting(""),
+                Fact.SEEN_ON: Step(HostPhase.ON, verdict=Verdict.COMPLETED),
+                Fact.TIMEOUT: Step(HostPhase.REBOOTING_UP, Effect.DRIVE_ON, text="It is powered on again"),
+            },
+            patience=REST,
         ),
     },
 )

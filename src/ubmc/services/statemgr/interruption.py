@@ -1,4 +1,4 @@
-"""A reboot that a restart of ours cut in two: who asked was told that the host comes up again, so it must not be lost.
+"""A reboot or power cycle that a restart of ours cut in two: its second half was promised, so it must not be lost.
 
 Nothing is done about it: the host may have been worked on since. A person is told, and the host is still wanted on
 until it is on, or until somebody or the restore policy decided otherwise.
@@ -33,6 +33,8 @@ class Interruption:
         """
         self.pending = pending
         """What is still owed; None if nothing is."""
+        self.began = pending or HostRequest.REBOOT
+        """What was under way."""
         self._patience_seconds = patience_seconds
         self._tell = tell
         self._told = False
@@ -69,6 +71,6 @@ class Interruption:
             self._tell(self._loop.time() - self._began)
 
 
-def advice(phase: str, level: PowerLevel) -> str:
+def advice(request: HostRequest, phase: str, level: PowerLevel) -> str:
     """What a person is told: what happened, and what can be done."""
-    return f"The reboot was interrupted by a restart of the BMC; the host is {phase}: {_ADVICE[level]}"
+    return f"The {request.value} was interrupted by a restart of the BMC; the host is {phase}: {_ADVICE[level]}"

@@ -4,42 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+import time
+from dataclasses import replace
 
-from protobuf.wkt import Duration, FieldMask
+from protobuf.wkt import Duration, FieldMask, Timestamp
 
 from ubmc.kit.errors import Refused, UbmcError
 from ubmc.services.statemgr import restore
-from ubmc.services.statemgr.actor import Actor, Taken, Tell, hardware
+from ubmc.services.statemgr.actor import Actor, Taken, hardware
 from ubmc.services.statemgr.countdown import Countdown
 from ubmc.services.statemgr.host import (
     ACTIONS,
     DOWNWARDS,
     HOST,
     NEED_SUPPLY,
-    NEEDS,
     ON_EXPIRY,
     ON_PRESS,
-    REQUESTS,
+    REST,
     STATES,
+    TWO_HALVES,
     UPWARDS,
     WIRES,
     HostPhase,
     HostRequest,
 )
+from ubmc.services.statemgr.hours import PowerClock
 from ubmc.services.statemgr.interruption import Interruption, advice
 from ubmc.services.statemgr.news import NEWS
 from ubmc.services.statemgr.options import HostPlan, Options
+from ubmc.services.statemgr.ports import HostPorts
+from ubmc.services.statemgr.restart import cause_of
 from ubmc.services.statemgr.restore import Mains
-from ubmc.services.statemgr.settings import WATCHDOG, Settings, changed, paths
+from ubmc.services.statemgr.settings import (
+    BOOT_OVERRIDE,
+    WATCHDOG,
+    BootChoice,
+    Settings,
+    changed,
+    paths,
+    touches,
+)
+from ubmc.services.statemgr.sight import Sight
 from ubmc.services.statemgr.store import HostMemory
 from ubmc.services.statemgr.table import LEVEL_FACTS, Effect, Fact, Verdict
+from ubmc.services.statemgr.watchdog import Watchdog
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.host_pb import (
-    BootOverride,
-    BootProgress,
-    BootTarget,
     Cause,
     Host,
     HostNews,
@@ -48,30 +58,18 @@ from ubmc.v1alpha1.host_pb import (
     HostState,
     HostStateChange,
     HostWatchdog,
+    RestartCause,
     RestorePolicy,
 )
-from ubmc.v1alpha1.internal_pb import PowerLevel, WatchPowerResponse, WireAction
+from ubmc.v1alpha1.internal_pb import PowerLevel, WatchPowerResponse
 from ubmc.v1alpha1.task_pb import Task
 
 log = logging.getLogger("ubmc.statemgr")
 
 PEOPLE = frozenset({"user", "front-panel"})
 """Causes that are a person; only a person powers on what the thermal trip has cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostPorts:
-    """What a host needs of the world."""
-
-    drive: Callable[[str, WireAction, BootTarget, float, bool], Awaitable[None]]
-    """Drives the wires of a host within some seconds, and whether a person asked; raises a `UbmcError`."""
-    keep: Callable[[str, HostMemory], Awaitable[None]]
-    """Remembers a host on disk; raises `Unavailable`."""
-    tell: Tell
-    changed: Callable[[str], None]
-    """The host of this name is to be published, and its memory kept, soon."""
-    interlock: Callable[[str], str]
-    """Why a host cannot be powered on now; empty if it can."""
+PRESS_SECONDS = 30.0
+"""A host that is wired to the button on its front, and comes up so soon after a press, does so because of it."""
 
 
 class ManagedHost:
@@ -86,23 +84,22 @@ class ManagedHost:
         self._options = options
         self._ports = ports
         self._loop = asyncio.get_running_loop()
-        self._wires: tuple[WireAction, ...] = ()
-        self._targets: tuple[BootTarget, ...] = ()
-        self._boots_from = BootTarget.UNSPECIFIED
-        self._tripped = ""
-        self._too_hot = False
-        self._on_since: float | None = None
+        self._sight = Sight()
+        self._boots = BootChoice()
+        self._pressed_at: float | None = None
+        self._hours = PowerClock(memory.power_on_seconds)
         self._mains = Mains.UNPROVEN
         self._restoring = Countdown(self._give_up_restoring)
         self._not_restored = ""
-        self._watchdog = Countdown(self._watchdog_expired)
-        self._actor = Actor(
-            plan.name, HOST, options.patience, drive=self._drive, tell=ports.tell, taken=self._follow_step
-        )
+        self._watchdog = Watchdog(self._watchdog_warns, self._watchdog_expired)
+        patience = dict(options.patience)
+        if plan.rest_seconds is not None:
+            patience[REST] = plan.rest_seconds
+        self._actor = Actor(plan.name, HOST, patience, drive=self._drive, tell=ports.tell, taken=self._follow_step)
         self._since = self._actor.since
         self._interruption = Interruption(memory.pending, options.patience["soft_off"], self._tell_interruption)
-        if memory.settings.watchdog_running:
-            self._watchdog.start(memory.settings.watchdog_seconds)
+        if memory.settings.watchdog.running:
+            self._watchdog.start(memory.settings.watchdog)
 
     # --- what is shown ------------------------------------------------------------------------------------------
 
@@ -129,26 +126,23 @@ class ManagedHost:
             state=self.state,
             state_time=self._since,
             state_cause=self._actor.cause,
-            power_actions=[action for action, request in REQUESTS.items() if self._can(request)],
+            power_actions=self._sight.power_actions(),
             restore_policy=settings.restore_policy,
-            boot_override=BootOverride(mode=settings.boot_mode, target=settings.boot_target),
+            boot_override=settings.override(),
             watchdog=self.watchdog(),
-            boot_progress=BootProgress.NONE if self.level is PowerLevel.OFF else BootProgress.UNSPECIFIED,
-            power_on_time=Duration.from_seconds(self._power_on_seconds()),
-            boot_targets=list(self._targets),
-            trip_reason=self._tripped,
+            boot_progress=self._sight.progress(self.level),
+            power_on_time=Duration.from_seconds(self._hours.seconds),
+            boot_targets=list(self._sight.abilities.targets),
+            trip_reason=self._sight.tripped,
+            boot_firmwares=list(self._sight.abilities.firmwares),
+            restart_cause=self.memory.restart_cause,
+            restart_time=_timestamp(self.memory.restart_time_us) if self.memory.restart_time_us else None,
+            boot_order=list(self._sight.boot_order),
         )
 
     def watchdog(self) -> HostWatchdog:
         """Its watchdog as it is now."""
-        settings = self.memory.settings
-        remaining = self._watchdog.remaining_seconds
-        return HostWatchdog(
-            running=settings.watchdog_running,
-            timeout=Duration.from_seconds(settings.watchdog_seconds) if settings.watchdog_seconds else None,
-            action=settings.watchdog_action,
-            remaining=None if remaining is None else Duration.from_seconds(remaining),
-        )
+        return self.memory.settings.watchdog.message(self._watchdog.remaining_seconds)
 
     # --- what is wanted -----------------------------------------------------------------------------------------
 
@@ -159,9 +153,8 @@ class ManagedHost:
             Refused: the state, the wires, or the chassis do not allow it.
             Busy: something else is under way.
         """
-        if self._wires and not self._can(request):
-            can = ", ".join(other.value for other in HostRequest if other in REQUESTS.values() and self._can(other))
-            raise Refused(f"the wires of {self.name} cannot do {request.value}; they can do {can}")
+        if why_not := self._sight.why_not(self.name, request):
+            raise Refused(why_not)
         if request in UPWARDS:
             self._refuse_if_tripped(cause)
         if request in NEED_SUPPLY and self._actor.stable and (reason := self._ports.interlock(self.name)):
@@ -174,16 +167,16 @@ class ManagedHost:
             self._remember_pending()
         return task
 
-    def _refuse_if_tripped(self, cause: Cause) -> None:
-        if self._tripped and cause.kind not in PEOPLE:
-            raise Refused(f"the thermal trip latched {self.name} off ({self._tripped}): only a person may power it on")
-        if self._tripped and self._too_hot:
-            raise Refused(
-                f"{self.name} is still too hot ({self._tripped}): wait until it is below warning, then try again"
-            )
+    def push_button(self, cause: Cause) -> Task | None:
+        """Do what a short press of the power button does: on when off, a shutdown when on. Raises as `request`."""
+        return self.request(ON_PRESS.get(self.phase, HostRequest.ON), cause)
 
-    def _can(self, request: HostRequest) -> bool:
-        return NEEDS[request].issubset(self._wires)
+    def _refuse_if_tripped(self, cause: Cause) -> None:
+        tripped = self._sight.tripped
+        if tripped and cause.kind not in PEOPLE:
+            raise Refused(f"the thermal trip latched {self.name} off ({tripped}): only a person may power it on")
+        if tripped and self._sight.too_hot:
+            raise Refused(f"{self.name} is still too hot ({tripped}): wait until it is below warning, then try again")
 
     async def update(self, host: Host, mask: FieldMask | None) -> None:
         """Change settings; they are on disk when this returns.
@@ -194,9 +187,12 @@ class ManagedHost:
             Unavailable: they cannot be stored; nothing has changed then.
         """
         wanted = paths(host, mask)
+        if touches(wanted, BOOT_OVERRIDE) and host.boot_override is not None and host.boot_override.http_uri:
+            await self._ports.check_uri(host.boot_override.http_uri)
         before = self.memory.settings
-        settings = changed(before, host, wanted, self._targets)
-        if WATCHDOG in wanted and settings.watchdog_running and self.level is not PowerLevel.ON:
+        settings = changed(before, host, wanted, self._sight.abilities, self._sight.wires)
+        starts = touches(wanted, WATCHDOG) and settings.watchdog.running
+        if starts and self.level is not PowerLevel.ON:
             raise Refused(f"{self.name} is {self.phase.value}: its watchdog can be started once it is on")
         self._remember(settings=settings)
         try:
@@ -204,26 +200,24 @@ class ManagedHost:
         except UbmcError:
             self._remember(settings=before)
             raise
-        if WATCHDOG in wanted:
+        if starts:
+            self._watchdog.start(settings.watchdog)
+        elif touches(wanted, WATCHDOG):
             self._watchdog.stop()
-            if settings.watchdog_running:
-                self._watchdog.start(settings.watchdog_seconds)
 
     def feed_watchdog(self) -> None:
         """Start the countdown anew. Raises `Refused` if it does not run."""
         if not self._watchdog.running:
             raise Refused(f"the watchdog of {self.name} is not running; start it by updating `watchdog`")
-        self._watchdog.start(self.memory.settings.watchdog_seconds)
+        self._watchdog.start(self.memory.settings.watchdog)
 
     # --- what is seen -------------------------------------------------------------------------------------------
 
     async def see(self, seen: WatchPowerResponse) -> None:
         """What the wires show: capabilities, mains, level, news; in this order, as each needs those before."""
-        self._wires = tuple(seen.actions) or self._wires
-        self._targets = tuple(seen.boot_targets) or self._targets
+        self._sight.learn(seen)
         self._mains, epoch = restore.compare(self.memory.mains_epoch, seen.mains_epoch)
         self._remember(epoch=epoch)
-        self._tripped, self._too_hot = seen.tripped, seen.too_hot
         cause = Cause(kind="guest") if seen.news is HostNewsKind.GUEST_SHUTDOWN else hardware()
         if seen.tripped:
             cause = Cause(kind="thermal-trip")
@@ -249,17 +243,26 @@ class ManagedHost:
         elif kind in NEWS:
             what, severity, by = NEWS[kind]
             self.tell_news(kind, what, Cause(kind=by), severity)
+            if kind is HostNewsKind.GUEST_RESET:
+                self._restarted(RestartCause.SOFT_RESET)
+            if kind is HostNewsKind.BUTTON_PRESSED:
+                self._pressed_at = self._loop.time()
             if kind is HostNewsKind.BUTTON_PRESSED and not self._plan.front_wired and self.phase in ON_PRESS:
                 self._act(ON_PRESS[self.phase], Cause(kind=by))
 
+    def _watchdog_warns(self) -> None:
+        self._act(HostRequest.NMI, Cause(kind="watchdog"))
+
     def _watchdog_expired(self) -> None:
         cause = Cause(kind="watchdog")
-        settings = self.memory.settings
-        self._stop_watchdog()
-        request = ON_EXPIRY.get(settings.watchdog_action)
+        watchdog = self.memory.settings.watchdog
+        self._watchdog.stop()
+        self._remember(settings=replace(self.memory.settings, watchdog=watchdog.has_expired()))
+        request = ON_EXPIRY.get(watchdog.action)
         text = f"; {request.value} follows" if request is not None else ""
-        kind = HostNewsKind.WATCHDOG_EXPIRED
-        self.tell_news(kind, f"the watchdog of the host expired{text}", cause, Severity.WARNING)
+        if not watchdog.dont_log:
+            kind = HostNewsKind.WATCHDOG_EXPIRED
+            self.tell_news(kind, f"the watchdog of the host expired{text}", cause, Severity.WARNING)
         if request is not None:
             self._act(request, cause)
 
@@ -316,15 +319,29 @@ class ManagedHost:
             self._since = self._actor.since
             change = HostStateChange(name=self.name, previous=before, current=after)
             self._ports.tell(self.name, change, cause=taken.cause)
-        if taken.event in {Fact.TIMEOUT, Fact.DRIVE_FAILED} and taken.action is not None:
+        failed = taken.verdict is Verdict.FAILED and taken.event in {Fact.TIMEOUT, Fact.DRIVE_FAILED}
+        if failed and taken.action is not None:
             self._tell_failure(taken.action.request, taken.waited_seconds, taken.advice, taken.cause)
         if taken.verdict is Verdict.COMPLETED and taken.after is HostPhase.ON:
-            self._remember(settings=self.memory.settings.booted(self._boots_from))
+            self._remember(settings=self.memory.settings.booted(self._boots))
+        request = taken.action.request if taken.action is not None and taken.verdict is Verdict.COMPLETED else None
+        pressed = self._pressed_at is not None and self._loop.time() - self._pressed_at < PRESS_SECONDS
+        why = cause_of(taken.before, taken.after, request, taken.cause, self._policy, pressed=pressed)
+        if why is not None:
+            self._restarted(why)
         self._settle()
+
+    def _restarted(self, why: RestartCause) -> None:
+        """The host was started or restarted just now."""
+        self._pressed_at = None
+        self.memory = replace(self.memory, restart_cause=why, restart_time_us=time.time_ns() // 1000)
+        self._ports.changed(self.name)
+        self._ports.booted(self.name)
 
     def _settle(self) -> None:
         """Let everything that follows from level and phase be so."""
-        self._count_power_on()
+        if self._hours.see(is_on=self.level is PowerLevel.ON):
+            self.count_now()
         if self.level is PowerLevel.OFF:
             self._stop_watchdog()
         self._remember_pending()
@@ -334,18 +351,21 @@ class ManagedHost:
         self._ports.changed(self.name)
 
     def _remember_pending(self) -> None:
-        reboot = HostRequest.REBOOT if self._actor.running is HostRequest.REBOOT else self._interruption.pending
-        if reboot is not self.memory.pending:
-            self.memory = replace(self.memory, pending=reboot)
+        running = self._actor.running
+        pending = running if running in TWO_HALVES else self._interruption.pending
+        if pending is not self.memory.pending:
+            self.memory = replace(self.memory, pending=pending)
             self._ports.changed(self.name)
 
     def _tell_interruption(self, seconds: float) -> None:
-        self._tell_failure(HostRequest.REBOOT, seconds, advice(self.phase.value, self.level), hardware())
+        request = self._interruption.began
+        self._tell_failure(request, seconds, advice(request, self.phase.value, self.level), hardware())
         self._settle()
 
     def _stop_watchdog(self) -> None:
         self._watchdog.stop()
-        self._remember(settings=replace(self.memory.settings, watchdog_running=False))
+        settings = self.memory.settings
+        self._remember(settings=replace(settings, watchdog=replace(settings.watchdog, running=False)))
 
     def _tell_failure(self, request: HostRequest, seconds: float, advice: str, cause: Cause) -> None:
         failure = HostPowerActionFailure(
@@ -363,14 +383,14 @@ class ManagedHost:
 
     async def _drive(self, effect: Effect, cause: Cause, seconds: float) -> None:
         boots = effect in {Effect.DRIVE_ON, Effect.RESET}
-        target = self.memory.settings.boot_target if boots else BootTarget.UNSPECIFIED
+        choice = self.memory.settings.next_boot if boots else BootChoice()
         if boots:
-            self._boots_from = target
+            self._boots = choice
         began = self._loop.time()
         try:
             # What follows by itself in the middle of a reboot or a cycle, nobody asked for since a trip.
             asked = cause.kind in PEOPLE and self._actor.running is HostRequest.ON
-            await self._ports.drive(self.name, WIRES[effect], target, seconds, asked)
+            await self._ports.drive(self.name, WIRES[effect], choice, seconds, asked)
         except UbmcError as error:
             if effect is Effect.NMI:  # it has no task that could tell
                 self._tell_failure(HostRequest.NMI, self._loop.time() - began, error.message, cause)
@@ -398,22 +418,9 @@ class ManagedHost:
         if self.memory != memory:
             self._ports.changed(self.name)
 
-    def _power_on_seconds(self) -> float:
-        running = 0.0 if self._on_since is None else self._loop.time() - self._on_since
-        return self.memory.power_on_seconds + running
-
-    def _count_power_on(self) -> None:
-        is_on = self.level is PowerLevel.ON
-        if is_on == (self._on_since is not None):
-            return
-        self.count_now()
-        self._on_since = self._loop.time() if is_on else None
-
     def count_now(self) -> None:
         """Bring the time with power on into memory. Flash wears out, so this is done at transitions and seldom else."""
-        self.memory = replace(self.memory, power_on_seconds=self._power_on_seconds())
-        if self._on_since is not None:
-            self._on_since = self._loop.time()
+        self.memory = replace(self.memory, power_on_seconds=self._hours.seconds)
 
     async def keep(self) -> None:
         """Write what changed; it is on disk when this returns. Raises `Unavailable`."""
@@ -437,4 +444,9 @@ class ManagedHost:
         self._interruption.stop()
         await self._actor.close()
         self.count_now()
-        self._on_since = None
+        self._hours.see(is_on=False)
+
+
+def _timestamp(time_us: int) -> Timestamp:
+    seconds, rest = divmod(time_us, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1000)

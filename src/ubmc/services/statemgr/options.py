@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from ubmc.v1alpha1.bios_pb import BiosAttribute
 from ubmc.v1alpha1.host_pb import RestorePolicy
 
-PATIENCE = MappingProxyType({"power_on": 60.0, "soft_off": 300.0, "cut": 15.0, "reset": 10.0})
-"""Seconds until a phase is given up. `cut` must be longer than the board holds its power button."""
+PATIENCE = MappingProxyType({"power_on": 60.0, "soft_off": 300.0, "cut": 15.0, "reset": 10.0, "rest": 1.0})
+"""Seconds until a phase is given up. `cut` must be longer than the board holds its power button.
+
+`rest` is how long the power stays off in a power cycle, of a host whose plan does not say.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,10 @@ class HostPlan:
     name: str
     front_wired: bool = False
     """The host sees the front power button by itself; to us a press is news only."""
+    rest_seconds: float | None = None
+    """How long its power has to stay off in a power cycle; None: as `PATIENCE` says."""
+    bios: tuple[BiosAttribute, ...] = ()
+    """The attributes of its firmware's set-up; none on a board where the BMC has no say in it."""
 
 
 @dataclass(frozen=True, slots=True)

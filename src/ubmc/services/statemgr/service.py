@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Busy, Invalid, UbmcError
+from ubmc.kit.errors import Busy, Invalid, UbmcError, Unavailable
 from ubmc.kit.feed import Feed
+from ubmc.kit.outgoing import check_url
 from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.statemgr.actor import hardware
+from ubmc.services.statemgr.bios import Registry
+from ubmc.services.statemgr.bios_calls import BiosCalls, HostBios
 from ubmc.services.statemgr.chassis import REQUESTS as CHASSIS_REQUESTS
 from ubmc.services.statemgr.controller import Controller
 from ubmc.services.statemgr.follow import WireFollower
 from ubmc.services.statemgr.host import REQUESTS as HOST_REQUESTS
 from ubmc.services.statemgr.managed_chassis import ChassisPorts, ManagedChassis
-from ubmc.services.statemgr.managed_host import HostPorts, ManagedHost
+from ubmc.services.statemgr.managed_host import ManagedHost
 from ubmc.services.statemgr.options import ChassisPlan, HostPlan, Options
 from ubmc.services.statemgr.pages import find, page
+from ubmc.services.statemgr.ports import HostPorts
+from ubmc.services.statemgr.settings import BootChoice
 from ubmc.services.statemgr.store import Store
 from ubmc.v1alpha1 import chassis_pb as c
 from ubmc.v1alpha1 import host_pb as h
 from ubmc.v1alpha1 import management_controller_pb as m
+from ubmc.v1alpha1.bios_pb import Bios, BiosChange
 from ubmc.v1alpha1.chassis_rpc import ChassisService
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.internal_pb import (
@@ -50,9 +57,10 @@ R = TypeVar("R")
 COUNT_SECONDS = 3600.0
 """Between writes of the time with power on; flash wears out."""
 RETRY_SECONDS = 5.0
+BOOT_SCHEMES = ("https", "http")
 
 
-class StateManager(Service):
+class StateManager(BiosCalls, Service):
     """The truth about hosts, chassis and the BMC."""
 
     name = "statemgr"
@@ -70,6 +78,7 @@ class StateManager(Service):
         c.ChassisIdentifyChange,
         m.ManagementControllerRestart,
         TaskChange,
+        BiosChange,
     )
 
     def __init__(
@@ -81,6 +90,7 @@ class StateManager(Service):
         bmc: str = "bmc.0",
         fingerprint: str = "",
         options: Options | None = None,
+        check_boot_uri: Callable[[str], object] | None = None,
     ) -> None:
         """Make the manager.
 
@@ -91,6 +101,7 @@ class StateManager(Service):
             bmc: the name of the BMC.
             fingerprint: of the board file; with another one than before, what was desired is forgotten.
             options: how the owner wants it.
+            check_boot_uri: raises a `UbmcError` for what no host shall load; may block for the name service.
         """
         self._host_plans = tuple(hosts)
         self._chassis_plans = tuple(chassis)
@@ -104,6 +115,9 @@ class StateManager(Service):
         self._bmcs: dict[str, Controller] = {}
         self._host_feed: Feed[h.Host] = Feed()
         self._chassis_feed: Feed[c.Chassis] = Feed()
+        self._bios: dict[str, HostBios] = {}
+        self._bios_feed: Feed[Bios] = Feed()
+        self._check_boot_uri = check_boot_uri or partial(check_url, schemes=BOOT_SCHEMES)
         self._changed: set[str] = set()
         self._something_changed = asyncio.Event()
 
@@ -111,7 +125,7 @@ class StateManager(Service):
 
     async def setup(self) -> None:
         """Remember. Nothing has been seen yet, so everything is unknown."""
-        self._hosts, self._chassis, self._chassis_of = {}, {}, {}
+        self._hosts, self._chassis, self._chassis_of, self._bios = {}, {}, {}, {}
         self._bmcs = {self._bmc_name: Controller(self._bmc_name)}
         await self._store.prepare()
         board_changed = await self._store.board_changed(self._fingerprint)
@@ -120,14 +134,33 @@ class StateManager(Service):
         self._chassis_of = {name: self._chassis[plan.name] for plan in self._chassis_plans for name in plan.hosts}
         for name in (*self._hosts, *self._chassis):
             self._publish(name)  # so that nobody who watches from the first moment on sees an empty house
+        for name, bios in self._bios.items():
+            self._bios_feed.publish(name, bios.message())
         if board_changed:
             what = "the board file changed: what was desired is forgotten, and nothing is done by itself"
             for host in self._hosts.values():
                 host.tell_news(h.HostNewsKind.BOARD_CHANGED, what, hardware())
 
     async def _make_host(self, plan: HostPlan) -> ManagedHost:
-        ports = HostPorts(self._drive_host, self._store.keep_host, self.bus.tell, self._mark, self._why_no_power)
+        ports = HostPorts(
+            drive=self._drive_host,
+            keep=self._store.keep_host,
+            tell=self.bus.tell,
+            changed=self._mark,
+            interlock=self._why_no_power,
+            check_uri=self._check_uri,
+            booted=self._apply_bios,
+        )
+        if plan.bios:
+            self._bios[plan.name] = HostBios(plan.name, Registry(plan.bios), await self._store.bios(plan.name))
         return ManagedHost(plan, await self._store.host(plan.name), self._options, ports)
+
+    async def _check_uri(self, uri: str) -> None:
+        """Judge what a host shall load. A name that only the host's own network knows is not ours to refuse."""
+        try:
+            await asyncio.to_thread(self._check_boot_uri, uri)
+        except Unavailable as error:
+            log.info("it is left to the host to find what it boots: %s", error.message)
 
     async def _make_chassis(self, plan: ChassisPlan) -> ManagedChassis:
         ports = ChassisPorts(self._drive_chassis, self._store.keep_identify, self.bus.tell, self._mark)
@@ -189,10 +222,15 @@ class StateManager(Service):
 
     # --- what is driven -----------------------------------------------------------------------------------------
 
-    async def _drive_host(
-        self, name: str, action: WireAction, target: h.BootTarget, seconds: float, asked: bool
-    ) -> None:
-        request = DriveHostRequest(name=name, action=action, boot_target=target, asked=asked)
+    async def _drive_host(self, name: str, action: WireAction, boot: BootChoice, seconds: float, asked: bool) -> None:
+        request = DriveHostRequest(
+            name=name,
+            action=action,
+            boot_target=boot.target,
+            asked=asked,
+            boot_firmware=boot.firmware,
+            http_uri=boot.http_uri,
+        )
         await self.bus.ask(PowerService.DriveHost, request, timeout=seconds)
 
     async def _drive_chassis(self, name: str, on: bool, seconds: float) -> None:
@@ -233,6 +271,7 @@ class StateManager(Service):
         try:
             for host in self._hosts.values():
                 await host.keep()
+            await self._keep_bios()
         except UbmcError as error:
             log.debug("not stored: %s", error.message)
             return False
@@ -281,7 +320,10 @@ class StateManager(Service):
     async def change_host_power(self, request: h.ChangeHostPowerRequest) -> h.ChangeHostPowerResponse:
         """Begin a power action."""
         host = find(self._hosts, request.name)
-        task = host.request(_known(HOST_REQUESTS, request.action), self._asked())
+        if request.action is h.HostPowerAction.PUSH_POWER_BUTTON:
+            task = host.push_button(self._asked())
+        else:
+            task = host.request(_known(HOST_REQUESTS, request.action), self._asked())
         return h.ChangeHostPowerResponse(host=host.message(), task=task)
 
     @rpc(HostService.FeedHostWatchdog)

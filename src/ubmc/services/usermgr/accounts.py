@@ -30,9 +30,19 @@ ALTER TABLE usermgr_users ADD COLUMN recovery TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE usermgr_users ADD COLUMN ipmi BLOB NOT NULL DEFAULT x'';
 ALTER TABLE usermgr_users ADD COLUMN identities TEXT NOT NULL DEFAULT '[]'
 """
+IPMI = """
+ALTER TABLE usermgr_users ADD COLUMN ipmi_id INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usermgr_users ADD COLUMN ipmi_off INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usermgr_users ADD COLUMN ipmi_limit INTEGER NOT NULL DEFAULT 0;
+UPDATE usermgr_users SET ipmi_id = (
+    SELECT 1 + count(*) FROM usermgr_users AS other WHERE other.ipmi != x'' AND other.name <= usermgr_users.name
+) WHERE ipmi != x'';
+UPDATE usermgr_users SET ipmi_id = 0 WHERE ipmi_id > 15
+"""
+"""Who has an IPMI secret already gets an id, in the order of the names, while there are some."""
 _COLUMNS = (
     "name, role, enabled, must_change, unclaimed, password, created, password_set, "
-    "source, service, history, totp, totp_step, recovery, ipmi, identities"
+    "source, service, history, totp, totp_step, recovery, ipmi, identities, ipmi_id, ipmi_off, ipmi_limit"
 )
 _MARKS = ", ".join("?" for _ in _COLUMNS.split(","))
 _UPDATES = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ") if column != "name")
@@ -72,6 +82,12 @@ class Account:
     """The sealed IPMI secret; empty if there is none."""
     identities: tuple[str, ...] = ()
     """Who it is in client certificates."""
+    ipmi_id: int = 0
+    """Its user id in IPMI, 2 to 15; 0 if it has none."""
+    ipmi_off: bool = False
+    """IPMI is refused to it."""
+    ipmi_limit: int = 0
+    """The highest IPMI privilege level: 2 user, 3 operator, 4 administrator, 15 none at all; 0 as the role allows."""
 
     @property
     def local(self) -> bool:
@@ -96,7 +112,7 @@ def read(connection: sqlite3.Connection) -> list[Account]:
 
 def _restore(row: tuple[object, ...]) -> Account:
     name, role, enabled, must_change, unclaimed, password, created, password_set, *rest = row
-    source, service, history, totp, totp_step, recovery, ipmi, identities = rest
+    source, service, history, totp, totp_step, recovery, ipmi, identities, ipmi_id, ipmi_off, ipmi_limit = rest
     return Account(
         name=str(name),
         role=str(role),
@@ -114,6 +130,9 @@ def _restore(row: tuple[object, ...]) -> Account:
         recovery=_texts(recovery),
         ipmi=_blob(ipmi),
         identities=_texts(identities),
+        ipmi_id=int(str(ipmi_id)),
+        ipmi_off=bool(ipmi_off),
+        ipmi_limit=int(str(ipmi_limit)),
     )
 
 
@@ -147,6 +166,9 @@ def write(connection: sqlite3.Connection, account: Account) -> None:
             json.dumps(account.recovery),
             account.ipmi,
             json.dumps(account.identities),
+            account.ipmi_id,
+            account.ipmi_off,
+            account.ipmi_limit,
         ),
     )
 

@@ -28,7 +28,7 @@ class Asker:
     privileges: tuple[Privilege, ...]
     """What they may do."""
     credential: str
-    """The id of their session, token or visit."""
+    """The id of their session or visit."""
     kind: CredentialKind
     session: Session | None = None
 
@@ -58,11 +58,11 @@ def asking(state: State, *, users: bool = False, in_person: bool = False) -> Ask
     Args:
         state: what is known.
         users: they need the privilege ConfigureUsers.
-        in_person: a token will not do.
+        in_person: a token or an IPMI secret will not do.
 
     Raises:
         Unauthenticated: the session has ended, or nobody asks.
-        Denied: the privilege is missing, or they use a token.
+        Denied: the privilege is missing, or they use a token or IPMI.
     """
     principal = calls.asking()
     asker = _find(state, principal) if principal is not None else None
@@ -70,8 +70,8 @@ def asking(state: State, *, users: bool = False, in_person: bool = False) -> Ask
         raise Unauthenticated("the session has ended; log in again")
     if users and not asker.configures_users:
         raise Denied("this needs the privilege ConfigureUsers for any but the own account")
-    if in_person and asker.kind is CredentialKind.TOKEN:
-        raise Denied("this cannot be done with a token; log in and do it in a session")
+    if in_person and asker.kind in (CredentialKind.TOKEN, CredentialKind.IPMI):
+        raise Denied("this cannot be done with a token or over IPMI; log in and do it in a session")
     return asker
 
 
@@ -82,14 +82,17 @@ def _find(state: State, principal: Principal) -> Asker | None:
     now = time.time()
     kind = principal.kind or CredentialKind.SESSION
     privileges = state.privileges(account, now)
-    session = state.sessions.get(principal.session)
+    session = state.session(principal.session)
     token = state.tokens.get(token_of(principal.session))
     visit = state.visits.get(principal.session, time.monotonic())
     if kind is CredentialKind.SESSION:
-        good = session is not None and session.user == account.name
+        good = session is not None and not session.level and session.user == account.name
     elif kind is CredentialKind.TOKEN:
         good = token is not None and token.user == account.name and token.expires > now
         privileges = token.limit(state.held(account)) if token is not None else ()
+    elif kind is CredentialKind.IPMI:
+        good = session is not None and bool(session.level) and session.user == account.name
+        privileges = tuple(each for each in privileges if each in principal.privileges)
     else:
         good = visit is not None and visit.user == account.name and visit.kind is kind
     return Asker(account, privileges, principal.session, kind, session) if good else None

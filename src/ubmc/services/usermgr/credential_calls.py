@@ -1,4 +1,4 @@
-"""The calls about second factors, IPMI secrets and tokens."""
+"""The calls about second factors and tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ubmc.kit import call as calls
 from ubmc.kit.errors import Denied, NotFound, Refused, Unauthenticated, Violation
 from ubmc.kit.service import rpc
-from ubmc.services.usermgr import credential_rules, pages, passwords, rules, shapes, tokens, totp
+from ubmc.services.usermgr import credential_rules, pages, rules, shapes, tokens, totp
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.asker import asking
 from ubmc.services.usermgr.core import Core, invalid
@@ -27,16 +27,10 @@ from ubmc.v1alpha1.token_rpc import TokenService
 from ubmc.v1alpha1.user_pb import (
     ConfirmTotpRequest,
     ConfirmTotpResponse,
-    DeleteIpmiSecretRequest,
-    DeleteIpmiSecretResponse,
-    GetIpmiKeyRequest,
-    GetIpmiKeyResponse,
     RegenerateRecoveryCodesRequest,
     RegenerateRecoveryCodesResponse,
     RemoveTotpRequest,
     RemoveTotpResponse,
-    ResetIpmiSecretRequest,
-    ResetIpmiSecretResponse,
     StartTotpRequest,
     StartTotpResponse,
 )
@@ -44,9 +38,7 @@ from ubmc.v1alpha1.user_rpc import UserService
 
 PENDING_SECONDS = 600.0
 MAX_PENDING = 64
-IPMI_LENGTH, IPMI_SHORT = 20, 16
 WithCode = Callable[[State, str, Callable[[Account], Account]], Change]
-IPMI_LONGEST_NAME = 16  # IPMI 2.0, 22.28: user names have 16 bytes
 
 
 class CredentialCalls(Core):
@@ -159,57 +151,6 @@ class CredentialCalls(Core):
                 raise
             await self._failed(name, source)
             raise denied from error
-
-    # --- IPMI -----------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _about_ipmi(state: State, name: str) -> None:
-        """Refuse to give a secret to who may not have one; with it somebody may do all that the role may.
-
-        Raises:
-            Denied: so it is for nobody who has to change the password or set up a second factor first.
-        """
-        asker, _ = about(state, name)
-        asker.check_covers(state.held(rules.find(state, name)))
-
-    @rpc(UserService.ResetIpmiSecret)
-    async def reset_ipmi_secret(self, request: ResetIpmiSecretRequest) -> ResetIpmiSecretResponse:
-        """Make a secret for IPMI; it is stored encrypted, because that protocol needs it in clear (RAKP)."""
-        self._about_ipmi(self._store.state, request.name)
-        if len(request.name.encode()) > IPMI_LONGEST_NAME:
-            raise invalid("name", "length", f"is longer than the {IPMI_LONGEST_NAME} characters that IPMI can carry")
-        if not rules.find(self._store.state, request.name).local:
-            raise Refused(f"{request.name} comes from the directory; IPMI knows only local accounts")
-        secret = passwords.random_password(IPMI_SHORT if request.short else IPMI_LENGTH)
-        sealed = self._key.seal(secret.encode(), f"ipmi:{request.name}")
-
-        def decide(state: State) -> Change:
-            self._about_ipmi(state, request.name)
-            return credential_rules.set_ipmi(state, request.name, sealed)
-
-        await self._change(decide)
-        return ResetIpmiSecretResponse(secret=secret)
-
-    @rpc(UserService.DeleteIpmiSecret)
-    async def delete_ipmi_secret(self, request: DeleteIpmiSecretRequest) -> DeleteIpmiSecretResponse:
-        """Take the secret for IPMI away."""
-
-        def decide(state: State) -> Change:
-            about(state, request.name)
-            return credential_rules.set_ipmi(state, request.name, b"")
-
-        await self._change(decide)
-        return DeleteIpmiSecretResponse()
-
-    @rpc(UserService.GetIpmiKey)
-    async def get_ipmi_key(self, request: GetIpmiKeyRequest) -> GetIpmiKeyResponse:
-        """The secret for the IPMI door."""
-        state = self._store.state
-        account = state.accounts.get(request.name)
-        if account is None or not account.enabled or not account.ipmi:
-            raise NotFound("there is no such account for IPMI")
-        key = self._key.open(account.ipmi, f"ipmi:{account.name}")
-        return GetIpmiKeyResponse(key=key, privileges=list(state.held(account)))
 
     # --- tokens ---------------------------------------------------------------------------------------------------
 

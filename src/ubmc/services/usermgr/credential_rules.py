@@ -1,4 +1,4 @@
-"""What may change among second factors, tokens, IPMI secrets, roles and the directory. Pure, as `rules` is."""
+"""What may change among second factors, tokens, roles and the directory. Pure, as `rules` is."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ SET_UP = "set up"
 REMOVED = "removed"
 NEW_CODES = "new recovery codes"
 FACTOR_SET_UP = "second factor set up"
-NEW_IPMI = "given an IPMI secret"
-NO_IPMI = "relieved of its IPMI secret"
 RECOVERED = "recovered on the device"
 FIRST_USE = "used for the first time"
 EXPIRED = "expired"
@@ -90,22 +88,6 @@ def new_codes(state: State, name: str, codes: tuple[str, ...], spend: Callable[[
         raise Refused(f"{name} has no second factor; set one up first")
     account = replace(spend(account), recovery=codes)
     return Change(account=account, news=(SecondFactorChange(name=name, what=NEW_CODES),))
-
-
-# --- IPMI -------------------------------------------------------------------------------------------------------------
-
-
-def set_ipmi(state: State, name: str, sealed: bytes) -> Change:
-    """Another IPMI secret for an account, or none.
-
-    Raises:
-        NotFound: the account is gone.
-    """
-    account = find(state, name)
-    if not sealed and not account.ipmi:
-        return Change()
-    news = UserChange(name=name, what=NEW_IPMI if sealed else NO_IPMI)
-    return Change(account=replace(account, ipmi=sealed), news=(news,))
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
@@ -175,7 +157,7 @@ def change_role(state: State, name: str, privileges: tuple[Privilege, ...]) -> C
     change = Change(role=(name, whole(privileges)), news=(RoleChange(name=name, what=UPDATED),))
     for account in state.accounts.values():
         if account.role == name:
-            sessions, visits = state.sessions.of(account.name), state.visits.of(account.name)
+            sessions, visits = state.sessions_of(account.name), state.visits.of(account.name)
             change = ending(change, sessions, ROLE_CHANGED, visits)
     return change
 
@@ -254,7 +236,7 @@ def recover(state: State, name: str, password: str, now: float, *, remove_factor
         account = replace(account, totp=b"", totp_step=0, recovery=())
     news = (UserChange(name=name, what=RECOVERED), UserUnlocked(name=name, reason=RECOVERED))
     change = Change(account=account, unlocked=(name,), news=news)
-    return ending(change, state.sessions.of(name), RECOVERED, state.visits.of(name))
+    return ending(change, state.sessions_of(name), RECOVERED, state.visits.of(name))
 
 
 def check_spent(account: Account | None) -> Account:

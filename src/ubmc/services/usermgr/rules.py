@@ -38,7 +38,14 @@ LOCKED = "locked"
 CODE_USED = "recovery code used"
 FACTOR_MISSING = "second factor missing"
 
-UPDATABLE = ("role", "enabled", "must_change_password", "certificate_identities")
+UPDATABLE = (
+    "role",
+    "enabled",
+    "must_change_password",
+    "certificate_identities",
+    "ipmi_disabled",
+    "ipmi_privilege_limit",
+)
 
 
 def find(state: State, name: str) -> Account:
@@ -159,6 +166,8 @@ def update(state: State, user: User, paths: frozenset[str]) -> Change:
         enabled=bool(user.enabled) if "enabled" in paths else before.enabled,
         must_change=user.must_change_password if "must_change_password" in paths else before.must_change,
         identities=tuple(user.certificate_identities) if "certificate_identities" in paths else before.identities,
+        ipmi_off=user.ipmi_disabled if "ipmi_disabled" in paths else before.ipmi_off,
+        ipmi_limit=int(user.ipmi_privilege_limit) if "ipmi_privilege_limit" in paths else before.ipmi_limit,
     )
     if after == before:
         return Change()
@@ -167,7 +176,9 @@ def update(state: State, user: User, paths: frozenset[str]) -> Change:
         _keep_an_administrator(state, before)
     change = Change(account=after, news=(UserChange(name=after.name, what=UPDATED),))
     if after.role != before.role or not after.enabled or (after.must_change and not before.must_change):
-        return ending(change, state.sessions.of(after.name), ACCOUNT_CHANGED, state.visits.of(after.name))
+        return ending(change, state.sessions_of(after.name), ACCOUNT_CHANGED, state.visits.of(after.name))
+    if after.ipmi_off or after.ipmi_limit != before.ipmi_limit:
+        change = ending(change, state.ipmi.of(after.name), ACCOUNT_CHANGED)
     if set(before.identities) - set(after.identities):
         by_certificate = [each for each in state.visits.of(after.name) if each.kind is CredentialKind.CERTIFICATE]
         return ending(change, (), ACCOUNT_CHANGED, by_certificate)
@@ -184,7 +195,7 @@ def delete(state: State, name: str) -> Change:
     account = find(state, name)
     _keep_an_administrator(state, account)
     change = Change(removed=account, revoked=tuple(state.tokens.of(name)), news=(UserChange(name=name, what=DELETED),))
-    return ending(change, state.sessions.of(name), ACCOUNT_CHANGED, state.visits.of(name))
+    return ending(change, state.sessions_of(name), ACCOUNT_CHANGED, state.visits.of(name))
 
 
 def _keep_an_administrator(state: State, account: Account) -> None:
@@ -251,7 +262,7 @@ def from_directory(state: State, name: str, role: str, now: float) -> Change:
         return Change(account=replace(known, password_set=now))
     change = Change(account=replace(known, role=role, password_set=now))
     change = replace(change, news=(UserChange(name=name, what=NEW_ROLE),))
-    return ending(change, state.sessions.of(name), ACCOUNT_CHANGED, state.visits.of(name))
+    return ending(change, state.sessions_of(name), ACCOUNT_CHANGED, state.visits.of(name))
 
 
 def _not_seen_for_longest(state: State) -> Account:
@@ -330,14 +341,17 @@ def _displaced(state: State, user: str, options: SessionOptions) -> list[Session
 
 def end(state: State, session: Session, reason: str) -> Change:
     """A session less; nothing if it has ended already."""
-    return ending(Change(), (session,) if state.sessions.get(session.id) is session else (), reason)
+    return ending(Change(), (session,) if state.session(session.id) is session else (), reason)
 
 
 def sweep(state: State, now: float, options: SessionOptions) -> Change:
     """The end of all sessions that are over at the monotonic time `now`."""
-    over = [(session, session.ending(now, options)) for session in state.sessions]
-    ended = tuple((session, reason) for session, reason in over if reason)
-    return Change(ended=tuple(session for session, _ in ended), news=tuple(_news(*entry) for entry in ended))
+    over = [(session, session.ending(now, options)) for session in (*state.sessions, *state.ipmi)]
+    change = Change()
+    for session, reason in reversed(over):  # each goes in front of those before
+        if reason:
+            change = ending(change, (session,), reason)
+    return change
 
 
 def ending(change: Change, sessions: Iterable[Session], reason: str, visits: Iterable[Visit] = ()) -> Change:
@@ -346,7 +360,15 @@ def ending(change: Change, sessions: Iterable[Session], reason: str, visits: Ite
     news: tuple[Message[Any], ...] = tuple(_news(session, reason) for session in ended)
     news += tuple(SessionEnd(id=visit.id, user=visit.user, reason=reason) for visit in left if visit.kept)
     gone = (*change.left, *(visit.id for visit in left))
-    return replace(change, ended=(*change.ended, *ended), left=gone, news=news + change.news)
+    stored = tuple(session for session in ended if not session.level)
+    closed = tuple(session for session in ended if session.level)
+    return replace(
+        change,
+        ended=(*change.ended, *stored),
+        closed=(*change.closed, *closed),
+        left=gone,
+        news=news + change.news,
+    )
 
 
 def _news(session: Session, reason: str) -> SessionEnd:

@@ -2,7 +2,8 @@
 
 Everything is read from memory; every change is on disk before it is answered. A change that was begun is finished and
 told even if its caller has given up meanwhile, because memory, database and the doors must agree. The calls stand in
-`session_calls`, `user_calls`, `credential_calls` and `account_calls`; here is the life of the service.
+`session_calls`, `user_calls`, `credential_calls`, `ipmi_calls`, `ssh_calls` and `account_calls`; here is the life of
+the service.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from ubmc.services.usermgr import credential_rules, passwords, recovery, rules
 from ubmc.services.usermgr.account_calls import AccountCalls
 from ubmc.services.usermgr.core import DIRECTORY_THREADS, FINISH_SECONDS, RETRY_SECONDS, CheckPeer, log
 from ubmc.services.usermgr.credential_calls import CredentialCalls
+from ubmc.services.usermgr.ipmi_calls import IpmiCalls
 from ubmc.services.usermgr.passwords import Hasher
 from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.session_calls import SessionCalls
 from ubmc.services.usermgr.sessions import SessionOptions
+from ubmc.services.usermgr.ssh_calls import SshCalls
 from ubmc.services.usermgr.store import Change, State, Store
 from ubmc.services.usermgr.tokens import Token
 from ubmc.services.usermgr.user_calls import UserCalls
@@ -44,8 +47,8 @@ from ubmc.v1alpha1.user_pb import (
 )
 
 
-class UserManager(SessionCalls, UserCalls, CredentialCalls, AccountCalls):
-    """Accounts, roles, passwords, sessions, tokens and second factors.
+class UserManager(SessionCalls, UserCalls, CredentialCalls, IpmiCalls, SshCalls, AccountCalls):
+    """Accounts, roles, passwords, sessions, tokens, second factors, IPMI secrets and SSH keys.
 
     Args:
         database: the precious one, open; it belongs to whoever made it.
@@ -142,7 +145,8 @@ class UserManager(SessionCalls, UserCalls, CredentialCalls, AccountCalls):
     def _due(self) -> float | None:
         """In how many seconds there is something to do; None if there never is."""
         now, wall = time.monotonic(), time.time()
-        due = [session.ends(self._options) for session in self._store.state.sessions]
+        state = self._store.state
+        due = [session.ends(self._options) for session in (*state.sessions, *state.ipmi)]
         due += [now + token.expires - wall for token in self._store.state.tokens]
         due += self._locks.ends()
         writing = self._store.write_due()

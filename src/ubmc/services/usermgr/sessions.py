@@ -29,10 +29,15 @@ CREATE TABLE usermgr_sessions (
 ) STRICT;
 CREATE INDEX usermgr_sessions_user ON usermgr_sessions (user)
 """
-_COLUMNS = "id, token, user, source, created, used, expires"
+SSH = "ALTER TABLE usermgr_sessions ADD COLUMN ssh_key TEXT NOT NULL DEFAULT ''"
+_COLUMNS = "id, token, user, source, created, used, expires, ssh_key"
 
 IDLE = "idle"
 EXPIRED = "expired"
+
+IPMI_MOST = 512
+IPMI_IDLE_SECONDS = 120.0
+"""The IPMI door ends a session after a minute of silence (Spec IPMI 2.0, 6.12.15); this ends it should the door die."""
 
 _TOKEN_BYTES = 32
 _ID_BYTES = 8
@@ -100,16 +105,26 @@ class Session:
     """Monotonic seconds of the last use."""
     expires: float
     """Monotonic seconds of the absolute limit."""
+    ssh_key: str = ""
+    """The id of the SSH key that it was opened with; empty if it was not."""
+    level: int = 0
+    """The highest IPMI privilege level that it was used with, 2 to 4; 0 if it is no session of IPMI.
+
+    Those of IPMI are in memory only: they have no token, and the door, not its client, asks for them again.
+    """
 
     def ends(self, options: SessionOptions) -> float:
         """The monotonic time at which it ends if it is not used any more."""
-        return min(self.expires, self.used + options.idle_seconds)
+        return min(self.expires, self.used + self._idle_seconds(options))
+
+    def _idle_seconds(self, options: SessionOptions) -> float:
+        return IPMI_IDLE_SECONDS if self.level else options.idle_seconds
 
     def ending(self, now: float, options: SessionOptions) -> str:
         """Why it is over at the monotonic time `now`; empty if it is not."""
         if now >= self.expires:
             return EXPIRED
-        return IDLE if now >= self.used + options.idle_seconds else ""
+        return IDLE if now >= self.used + self._idle_seconds(options) else ""
 
 
 def hash_token(token: str) -> bytes:
@@ -117,12 +132,60 @@ def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def open_session(user: str, source: str, now: Moment, options: SessionOptions) -> tuple[Session, str]:
+def open_session(
+    user: str, source: str, now: Moment, options: SessionOptions, ssh_key: str = ""
+) -> tuple[Session, str]:
     """A new session, and its token, which exists nowhere else."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     expires = now.monotonic + options.absolute_seconds
     session_id = secrets.token_hex(_ID_BYTES)
-    return Session(session_id, hash_token(token), user, source, now.wall, now.monotonic, expires), token
+    return Session(session_id, hash_token(token), user, source, now.wall, now.monotonic, expires, ssh_key), token
+
+
+class IpmiSessions:
+    """The sessions of IPMI, in memory only, and not more than there can be.
+
+    Each id begins with what tells this run of usermgr from others: one that another run gave is no session that was
+    ended, but one that is not known any more, and may come back.
+    """
+
+    def __init__(self) -> None:
+        self._run = secrets.token_hex(_ID_BYTES // 2)
+        self._by_id: dict[str, Session] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        """All, in no order."""
+        return iter(self._by_id.values())
+
+    def get(self, session_id: str) -> Session | None:
+        """The session of an id."""
+        return self._by_id.get(session_id)
+
+    def of(self, user: str) -> list[Session]:
+        """All of one user."""
+        return [session for session in self if session.user == user]
+
+    def ended(self, session_id: str) -> bool:
+        """Whether an id is that of a session which this run gave and which is over."""
+        return session_id.startswith(self._run) and session_id not in self._by_id
+
+    def open(self, user: str, source: str, level: int, now: Moment, options: SessionOptions) -> Session:
+        """A new one; `full` says what has to go before."""
+        session_id = self._run + secrets.token_hex(_ID_BYTES // 2)
+        expires = now.monotonic + options.absolute_seconds
+        session = Session(session_id, b"", user, source, now.wall, now.monotonic, expires, level=level)
+        self._by_id[session_id] = session
+        return session
+
+    def full(self) -> Session | None:
+        """The one that was not used for longest, if there is no room for another."""
+        if len(self._by_id) < IPMI_MOST:
+            return None
+        return min(self, key=lambda session: session.used)
+
+    def discard(self, session: Session) -> None:
+        """Forget a session."""
+        self._by_id.pop(session.id, None)
 
 
 class SessionTable:
@@ -169,17 +232,19 @@ def read(connection: sqlite3.Connection, now: Moment, options: SessionOptions) -
     return [_restore(row, now, options) for row in rows]
 
 
-def _restore(row: tuple[str, bytes, str, str, float, float, float], now: Moment, options: SessionOptions) -> Session:
-    session_id, token_hash, user, source, created, used, expires = row
+def _restore(
+    row: tuple[str, bytes, str, str, float, float, float, str], now: Moment, options: SessionOptions
+) -> Session:
+    session_id, token_hash, user, source, created, used, expires, ssh_key = row
     unused = max(0.0, now.wall - used)
     left = min(expires - now.wall, options.absolute_seconds)
-    return Session(session_id, token_hash, user, source, created, now.monotonic - unused, now.monotonic + left)
+    return Session(session_id, token_hash, user, source, created, now.monotonic - unused, now.monotonic + left, ssh_key)
 
 
 def write(connection: sqlite3.Connection, session: Session, now: Moment) -> None:
     """Store a new session."""
     connection.execute(
-        f"INSERT INTO usermgr_sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  a constant
+        f"INSERT INTO usermgr_sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  a constant
         (
             session.id,
             session.token_hash,
@@ -188,6 +253,7 @@ def write(connection: sqlite3.Connection, session: Session, now: Moment) -> None
             session.created,
             now.to_wall(session.used),
             now.to_wall(session.expires),
+            session.ssh_key,
         ),
     )
 

@@ -12,16 +12,18 @@ from ubmc.services.usermgr.asker import Asker
 from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.roles import ROLES
 from ubmc.services.usermgr.sessions import Moment, Session
+from ubmc.services.usermgr.ssh_keys import SshKey as KnownKey
 from ubmc.services.usermgr.store import State
 from ubmc.services.usermgr.tokens import Token
+from ubmc.v1alpha1.session_pb import CredentialKind
 from ubmc.v1alpha1.session_pb import Session as SessionMessage
 from ubmc.v1alpha1.token_pb import Token as TokenMessage
-from ubmc.v1alpha1.user_pb import Role, User, UserSource
+from ubmc.v1alpha1.user_pb import IpmiPrivilege, Role, SshKey, User, UserSource
 
 _MINUTE_SECONDS = 60.0
 
 
-def user(account: Account, policy: AccountPolicy, locked_seconds: float) -> User:
+def user(account: Account, policy: AccountPolicy, locked_seconds: float, ssh_keys: int) -> User:
     """An account as others see it: without its password and its other secrets."""
     expires = policy.expires(account)
     return User(
@@ -39,6 +41,10 @@ def user(account: Account, policy: AccountPolicy, locked_seconds: float) -> User
         recovery_codes_left=len(account.recovery),
         ipmi_enabled=bool(account.ipmi),
         certificate_identities=list(account.identities),
+        ipmi_user_id=account.ipmi_id,
+        ipmi_disabled=account.ipmi_off,
+        ipmi_privilege_limit=IpmiPrivilege(account.ipmi_limit),
+        ssh_keys=ssh_keys,
     )
 
 
@@ -53,6 +59,7 @@ def session(open_session: Session, account: Account, now: Moment) -> SessionMess
         last_used_time=_stamp(max(open_session.created, used - used % _MINUTE_SECONDS)),
         expire_time=_stamp(round(now.to_wall(open_session.expires))),
         source=open_session.source,
+        kind=CredentialKind.IPMI if open_session.level else CredentialKind.SESSION,
     )
 
 
@@ -84,6 +91,17 @@ def token(known: Token) -> TokenMessage:
         create_time=_stamp(known.created),
         expire_time=_stamp(known.expires),
         last_used_time=_stamp(known.used) if known.used else None,
+    )
+
+
+def ssh_key(known: KnownKey) -> SshKey:
+    """An SSH key as others see it."""
+    return SshKey(
+        id=known.id,
+        kind=known.kind,
+        fingerprint=known.fingerprint,
+        comment=known.comment,
+        create_time=_stamp(known.created),
     )
 
 

@@ -17,13 +17,14 @@ from typing import Any
 from protobuf import Message
 
 from ubmc.kit.database import Database
-from ubmc.services.usermgr import accounts, ldap_settings, locks, roles, sessions, tokens
+from ubmc.services.usermgr import accounts, ldap_settings, locks, roles, sessions, ssh_keys, tokens
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.ldap_settings import LdapSettings
 from ubmc.services.usermgr.locks import Lock
 from ubmc.services.usermgr.policy import AccountPolicy, overlaid
 from ubmc.services.usermgr.roles import ROLES
-from ubmc.services.usermgr.sessions import Moment, Session, SessionOptions, SessionTable
+from ubmc.services.usermgr.sessions import IpmiSessions, Moment, Session, SessionOptions, SessionTable
+from ubmc.services.usermgr.ssh_keys import SshKey
 from ubmc.services.usermgr.tokens import Token, TokenTable
 from ubmc.services.usermgr.visits import Visits
 from ubmc.v1alpha1.access_pb import Privilege
@@ -33,6 +34,7 @@ _SETTINGS = "CREATE TABLE usermgr_settings (key TEXT PRIMARY KEY, value TEXT NOT
 MIGRATIONS = (
     f"{accounts.TABLE};{sessions.TABLE}",
     f"{accounts.CREDENTIALS};{roles.TABLE};{tokens.TABLE};{locks.TABLE};{_SETTINGS}",
+    f"{accounts.IPMI};{sessions.SSH};{ssh_keys.TABLE}",
 )
 _POLICY, _LDAP = "policy", "ldap"
 
@@ -46,6 +48,8 @@ class Change:
     removed: Account | None = None
     opened: Session | None = None
     ended: tuple[Session, ...] = ()
+    closed: tuple[Session, ...] = ()
+    """Sessions of IPMI that are over."""
     role: tuple[str, tuple[Privilege, ...]] | None = None
     """New or changed."""
     removed_role: str = ""
@@ -56,6 +60,8 @@ class Change:
     """A token, and the hour in which it was used."""
     left: tuple[str, ...] = ()
     """Ids of visits that are over."""
+    added_key: SshKey | None = None
+    removed_key: SshKey | None = None
     lock: Lock | None = None
     unlocked: tuple[str, ...] = ()
     policy: Mapping[str, Any] | None = None
@@ -66,7 +72,9 @@ class Change:
     @property
     def empty(self) -> bool:
         """Nothing is different in the database."""
-        parts = (self.account, self.removed, self.opened, self.role, self.token, self.used, self.lock, self.policy)
+        parts: tuple[object, ...] = (self.account, self.removed, self.opened, self.role, self.token, self.used)
+        parts += (self.lock, self.policy)
+        parts += (self.added_key, self.removed_key)
         rest = (self.ended, self.removed_role, self.revoked, self.unlocked)
         return self.ldap is None and all(part is None for part in parts) and not any(rest)
 
@@ -77,6 +85,9 @@ class State:
 
     accounts: dict[str, Account] = field(default_factory=dict)
     sessions: SessionTable = field(default_factory=SessionTable)
+    ipmi: IpmiSessions = field(default_factory=IpmiSessions)
+    ssh_keys: dict[str, tuple[SshKey, ...]] = field(default_factory=dict)
+    """By the name of the account, in the order in which they were added."""
     roles: dict[str, tuple[Privilege, ...]] = field(default_factory=lambda: dict(ROLES))
     tokens: TokenTable = field(default_factory=TokenTable)
     visits: Visits = field(default_factory=Visits)
@@ -97,18 +108,33 @@ class State:
         """What the role of an account may do."""
         return self.roles.get(account.role, ())
 
+    def session(self, session_id: str) -> Session | None:
+        """The session of an id, of IPMI or not."""
+        return self.sessions.get(session_id) or self.ipmi.get(session_id)
+
+    def sessions_of(self, user: str) -> list[Session]:
+        """All sessions of one user, also those of IPMI."""
+        return [*self.sessions.of(user), *self.ipmi.of(user)]
+
     def apply(self, change: Change) -> None:
         """Let a change happen."""
         for session in change.ended:
             self.sessions.discard(session)
+        for session in change.closed:
+            self.ipmi.discard(session)
         for token in change.revoked:
             self.tokens.discard(token)
         for visit_id in change.left:
             self.visits.discard(visit_id)
         if change.removed is not None:
             del self.accounts[change.removed.name]
+            self.ssh_keys.pop(change.removed.name, None)
         if change.account is not None:
             self.accounts[change.account.name] = change.account
+        if (added := change.added_key) is not None:
+            self.ssh_keys[added.user] = (*self.ssh_keys.get(added.user, ()), added)
+        if (gone := change.removed_key) is not None:
+            self.ssh_keys[gone.user] = tuple(each for each in self.ssh_keys.get(gone.user, ()) if each.id != gone.id)
         if change.opened is not None:
             self.sessions.add(change.opened)
         if change.token is not None:
@@ -176,6 +202,8 @@ class Store:
         )
         for token in tokens.read(connection):
             state.tokens.add(token)
+        for key in ssh_keys.read(connection):
+            state.ssh_keys[key.user] = (*state.ssh_keys.get(key.user, ()), key)
         return state
 
     async def change(self, decide: Callable[[State], Change]) -> Change:
@@ -240,6 +268,10 @@ def _write(connection: sqlite3.Connection, change: Change, now: Moment) -> None:
         tokens.write(connection, change.token)
     if change.used is not None:
         tokens.write_use(connection, change.used[0].id, change.used[1])
+    if change.added_key is not None:
+        ssh_keys.write(connection, change.added_key)
+    if change.removed_key is not None:
+        ssh_keys.remove(connection, change.removed_key)
     _write_settings(connection, change)
 
 

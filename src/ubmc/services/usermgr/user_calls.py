@@ -47,7 +47,9 @@ class UserCalls(Core):
     """What `UserManager` answers about accounts and roles."""
 
     def _shape(self, account: Account) -> User:
-        return shapes.user(account, self._store.state.policy, self._locks.left(account.name, time.monotonic()))
+        state = self._store.state
+        locked = self._locks.left(account.name, time.monotonic())
+        return shapes.user(account, state.policy, locked, len(state.ssh_keys.get(account.name, ())))
 
     @rpc(UserService.ListUsers)
     async def list_users(self, request: ListUsersRequest) -> ListUsersResponse:
@@ -73,7 +75,7 @@ class UserCalls(Core):
         asker.check_covers(self._store.state.roles[user.role])
         if user.service_account:
             if request.password:
-                raise invalid("password", "none", "must be left out: a service account uses tokens")
+                raise invalid("password", "none", "must be left out: a service account has none")
         else:
             self._check_password(user.name, request.password, "password")
         now = time.time()
@@ -103,7 +105,7 @@ class UserCalls(Core):
 
     @rpc(UserService.UpdateUser)
     async def update_user(self, request: UpdateUserRequest) -> UpdateUserResponse:
-        """Change role, enabled, must_change_password or certificate_identities."""
+        """Change what `rules.UPDATABLE` names."""
         asking(self._store.state, users=True)
         user = _required(request.user)
         paths = rules.paths_of(user, request.update_mask.paths if request.update_mask is not None else ())
@@ -158,7 +160,7 @@ class UserCalls(Core):
         if not account.local or account.service:
             raise invalid("name", "password", "is an account that has no password on this BMC")
         self._check_password(account.name, request.new_password, "newPassword")
-        if own:
+        if own and not self._just_proved(asker, request):
             await self._prove_password(asker, request)
         await self._check_history(account, request.new_password, "newPassword")
         hashed = await self._hasher.hash(request.new_password)
@@ -170,6 +172,16 @@ class UserCalls(Core):
 
         await self._change(decide)
         return ChangePasswordResponse()
+
+    @staticmethod
+    def _just_proved(asker: Asker, request: ChangePasswordRequest) -> bool:
+        """Whether the password was shown to open a session that can do nothing but change it.
+
+        Redfish clients send only the new one then (DSP0266, password management). When an account is told to change its
+        password, its sessions end; so this one was opened since.
+        """
+        by_password = asker.session is not None and not asker.session.ssh_key
+        return by_password and asker.account.must_change and not request.current_password
 
     async def _prove_password(self, asker: Asker, request: ChangePasswordRequest) -> None:
         if not await self._prove(asker, request.current_password, "currentPassword"):

@@ -11,22 +11,26 @@ from ubmc.kit.tracing import Trace
 from ubmc.protocols.rest.encode import JSON
 from ubmc.services.websrv.connect import Connect
 from ubmc.services.websrv.forward import Forwarder
-from ubmc.services.websrv.http.asgi import Receive, Scope, Send
+from ubmc.services.websrv.http.asgi import App, Receive, Scope, Send
 from ubmc.services.websrv.peer import peer_of
 from ubmc.services.websrv.responses import headers_of, respond, respond_error, respond_miss
 from ubmc.services.websrv.rest import Rest
+from ubmc.services.websrv.static import Pages
 from ubmc.v1alpha1.system_pb import GetMetricsRequest, GetMetricsResponse
 from ubmc.v1alpha1.system_rpc import TelemetryService
 
 OPENAPI = "/api/v1alpha1/openapi.json"
 METRICS = "/metrics"
 _OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
-_WELCOME = b"u-bmc. The API is described at /api/v1alpha1/openapi.json.\n"
+_UNBUILT = (
+    b"u-bmc. The web UI is not in this installation: build it with `make webui`, and start again.\n"
+    b"The API is described at /api/v1alpha1/openapi.json.\n"
+)
 _NORMAL_CLOSURE = 1000
 _READING = ("GET", "HEAD")
 
 PUBLIC_PATHS = frozenset({"/", OPENAPI})
-"""What can be read without logging in, beside the public RPCs of the schema."""
+"""What can be read without logging in, beside the public RPCs of the schema and the files of the web UI."""
 
 
 _READ_ONLY = PUBLIC_PATHS | {METRICS}
@@ -35,8 +39,18 @@ _READ_ONLY = PUBLIC_PATHS | {METRICS}
 class Door:
     """The ASGI application of the whole door."""
 
-    def __init__(self, schema: Schema, forwarder: Forwarder) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        forwarder: Forwarder,
+        pages: Pages | None = None,
+        redfish: App | None = None,
+        sockets: App | None = None,
+    ) -> None:
         self._forwarder = forwarder
+        self._pages = pages or Pages()
+        self._redfish = redfish
+        self._sockets = sockets
         self._rest = Rest(schema, forwarder)
         self._connect = Connect(schema, forwarder)
         self._metrics = schema.method(TelemetryService.GetMetrics)
@@ -45,6 +59,9 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "websocket" and self._sockets is not None:
+            await self._sockets(scope, receive, send)
+            return
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": _NORMAL_CLOSURE})
@@ -58,10 +75,14 @@ class Door:
             await self._describe(scope, send)
         elif path.startswith("/api/"):
             await self._rest(scope, receive, send)
+        elif self._redfish is not None and (path == "/redfish" or path.startswith("/redfish/")):
+            await self._redfish(scope, receive, send)
         elif path == METRICS:
             await self._measure(scope, send)
+        elif scope["method"] in _READING and await self._pages.answer(scope, send):
+            return
         elif path == "/":
-            await respond(send, 200, _WELCOME, b"text/plain; charset=utf-8")
+            await respond(send, 200, _UNBUILT, b"text/plain; charset=utf-8")
         else:
             error = NotFound(f"there is nothing at this path; see {OPENAPI}")
             await respond_error(send, error, Trace.new().trace_id)

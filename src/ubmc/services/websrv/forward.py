@@ -88,21 +88,32 @@ class Forwarder:
             Exhausted: this user makes too many requests.
             Invalid: the idempotency key cannot be one.
         """
-        trace = Trace.parse(headers.get("traceparent", "")) or Trace.new()
-        key = check_key(headers.get("idempotency-key", ""))
         if method.public:
-            return Admitted(method, None, trace, key, peer.source)
+            return self._admitted(method, None, headers, peer)
+        return await self.authorize(method, await self.identify(headers, peer), headers, peer)
+
+    async def identify(self, headers: Mapping[str, str], peer: Peer) -> Identity:
+        """Who makes this request. Raises `Unauthenticated`, `Exhausted`, `Denied` as `admit` does."""
         shown = credential(headers, peer, basic_allowed=self.basic_allowed)
         identity = await self.identities.identify(shown, peer.source)
         peer.is_known(identity.principal.user)
         self._rates.take(f"user {peer.user}")
-        admitted = Admitted(method, identity, trace, key, peer.source)
+        return identity
+
+    async def authorize(self, method: Method, identity: Identity, headers: Mapping[str, str], peer: Peer) -> Admitted:
+        """Whether somebody who was identified may make this call. Raises `Denied`, `NotFound`, `Invalid`."""
+        admitted = self._admitted(method, identity, headers, peer)
         if method.internal or method.privilege not in identity.principal.privileges:
             await self._have_it_recorded(admitted)
             raise Denied(_what_is_missing(method, identity))
         if (reason := self._absent.get(method.name.partition(".")[0])) is not None:
             raise NotFound(reason)
         return admitted
+
+    @staticmethod
+    def _admitted(method: Method, identity: Identity | None, headers: Mapping[str, str], peer: Peer) -> Admitted:
+        trace = Trace.parse(headers.get("traceparent", "")) or Trace.new()
+        return Admitted(method, identity, trace, check_key(headers.get("idempotency-key", "")), peer.source)
 
     async def _have_it_recorded(self, refused: Admitted) -> None:
         """Let the service that would answer refuse an audited call too, so that the attempt is in the audit trail.

@@ -27,6 +27,8 @@ log = logging.getLogger("ubmc.access")
 
 SMALLEST_COMPRESSED = 1024
 LARGEST_COMPRESSED = 512 * 1024  # more would hold up everybody else
+PLAIN = "ubmc.plain"
+"""A mark that a part of the door sets in `http.response.start`: send it as it is, it is not worth compressing."""
 _LEVEL = 3
 _GZIP = 31  # zlib's window bits for the gzip format
 _COMPRESSIBLE = (
@@ -160,6 +162,7 @@ class _Answer:
         self._extra = extra
         self._reading = method in ("GET", "HEAD")
         self._held: dict[str, Any] | None = None
+        self._plain = False
         self.status = 0
         self.size = 0
 
@@ -169,6 +172,7 @@ class _Answer:
         if kind == "http.response.start":
             self.status = message["status"]
             self._held = {**message, "headers": [*message["headers"], *self._extra]}
+            self._plain = self._held.pop(PLAIN, False)
             if _value(self._held["headers"], b"content-length") is None:
                 await self._release()  # a stream: its first bytes may be long in coming
             return
@@ -198,7 +202,7 @@ class _Answer:
                 self.status = start["status"] = 304
                 start["headers"] = [each for each in headers if each[0] not in (b"content-length", b"content-type")]
                 return b""
-        if self._may_compress(headers, body):
+        if not self._plain and self._may_compress(headers, body):
             squeezer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
             body = squeezer.compress(body) + squeezer.flush()
             headers = [each for each in headers if each[0] != b"content-length"]

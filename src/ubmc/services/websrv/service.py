@@ -16,6 +16,7 @@ from ubmc.kit.errors import UbmcError, Unavailable
 from ubmc.kit.schema import Schema
 from ubmc.kit.service import Service, lasting, on
 from ubmc.services.websrv.app import Door
+from ubmc.services.websrv.console import ConsoleSocket
 from ubmc.services.websrv.forward import Forwarder
 from ubmc.services.websrv.front import Front, FrontOptions
 from ubmc.services.websrv.http.limits import Counts, Limits
@@ -24,10 +25,16 @@ from ubmc.services.websrv.http.redirect import RedirectListener
 from ubmc.services.websrv.http.tls import Material, server_context
 from ubmc.services.websrv.peer import Network
 from ubmc.services.websrv.rates import Rates
+from ubmc.services.websrv.redfish.feeds import CALLS as REDFISH_CALLS
+from ubmc.services.websrv.redfish.mount import Redfish
+from ubmc.v1alpha1.account_pb import AccountPolicyChange
+from ubmc.v1alpha1.console_rpc import ConsoleService
+from ubmc.v1alpha1.management_controller_pb import ManagementControllerRestart
 from ubmc.v1alpha1.security_pb import ClientCertificates, SecurityPolicy, WatchDoorRequest, WatchDoorResponse
 from ubmc.v1alpha1.security_rpc import SecurityService
 from ubmc.v1alpha1.session_pb import SessionEnd
 from ubmc.v1alpha1.session_rpc import SessionService
+from ubmc.v1alpha1.system_pb import ServiceHealthChange
 
 if TYPE_CHECKING:
     from ubmc.services.websrv.http.http3 import Http3Listener
@@ -70,6 +77,8 @@ class WebServer(Service):
         SessionService.ExchangeBasic,
         SessionService.ExchangeCertificate,
         SecurityService.WatchDoor,
+        ConsoleService.OpenConsole,
+        *REDFISH_CALLS,
     )
 
     def __init__(self, schema: Schema, options: DoorOptions, listening: Callable[[str, str], None]) -> None:
@@ -88,6 +97,7 @@ class WebServer(Service):
         self._bound: list[Address] = []
         self._quic: list[Http3Listener] = []
         self._forwarder: Forwarder | None = None
+        self._redfish: Redfish | None = None
         self._front: Front | None = None
         self._rates = Rates(0.0)
         self._told = WatchDoorResponse()
@@ -97,7 +107,10 @@ class WebServer(Service):
         """Open the door, as soon as securitymgr has told what to show there."""
         self._forwarder = Forwarder(self.bus, self._rates, self._options.absent)
         front = FrontOptions(proxies=self._options.proxies, access_log=self._options.access_log)
-        self._front = Front(Door(self._schema, self._forwarder), self._rates, front)
+        self._redfish = Redfish(self._schema, self._forwarder, self.bus, self._options.absent)
+        sockets = ConsoleSocket(self._schema, self._forwarder, self.bus)
+        door = Door(self._schema, self._forwarder, redfish=self._redfish, sockets=sockets)
+        self._front = Front(door, self._rates, front)
         told = await self._first()
         context = self._take(told)
         shown = hashlib.sha256(ssl.PEM_cert_to_DER_cert(_first_pem(told.certificate_pem))).hexdigest()
@@ -125,6 +138,8 @@ class WebServer(Service):
         listeners, self._listeners = self._listeners, []
         self._bound.clear()
         self._stop_http3()
+        if self._redfish is not None:
+            await self._redfish.close()
         for redirect in redirects:
             await redirect.stop()
         for listener in listeners:
@@ -234,6 +249,27 @@ class WebServer(Service):
 
     def _challenges(self) -> dict[str, str]:
         return {each.token: each.answer for each in self._told.challenges}
+
+    # --- news that no stream tells to the Redfish model -----------------------------------------------------------
+
+    @on(ServiceHealthChange)
+    async def follow_health(self, _change: ServiceHealthChange) -> None:
+        """A service failed, or works again."""
+        self._refresh("health")
+
+    @on(AccountPolicyChange)
+    async def follow_policy_of_accounts(self, _change: AccountPolicyChange) -> None:
+        """The rules for accounts and sessions changed."""
+        self._refresh("policy")
+
+    @on(ManagementControllerRestart)
+    async def follow_restart(self, _restart: ManagementControllerRestart) -> None:
+        """The services are about to restart."""
+        self._refresh("controller")
+
+    def _refresh(self, kind: str) -> None:
+        if self._redfish is not None:
+            self._redfish.model.refresh(kind)
 
     @on(SessionEnd)
     async def follow_session_end(self, end: SessionEnd) -> None:

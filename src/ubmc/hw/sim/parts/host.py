@@ -53,6 +53,17 @@ class BootSource(Enum):
     CD = "cd"
     USB = "usb"
     FIRMWARE_SETUP = "firmware-setup"
+    HTTP = "http"
+    DIAGNOSTICS = "diagnostics"
+    SAFE_MODE = "safe-mode"
+
+
+@dataclass(frozen=True, slots=True)
+class BootHow:
+    """What else is asked of a boot; empty: as the host is set up, which is for UEFI."""
+
+    firmware: str = ""
+    uri: str = ""
 
 
 class Guest(Enum):
@@ -108,6 +119,8 @@ class Host:
     power_ons: int = 0
     boot_next: BootSource | None = None  # asked for; the boot that follows uses it up
     boot_source: BootSource | None = None  # where the last boot came from
+    boot_how: BootHow = BootHow()  # and how it went
+    _next_how: BootHow = BootHow()
     faults: set[Fault] = field(default_factory=set)
     console: Console = field(default_factory=Console)
     _timers: Timers = field(default_factory=Timers)
@@ -169,9 +182,10 @@ class Host:
             case Guest.PANIC:
                 self._panic()
 
-    def choose_boot(self, source: BootSource | None) -> None:
+    def choose_boot(self, source: BootSource | None, how: BootHow | None = None) -> None:
         """Have the next boot, and only that, come from there; None: from the own order, as all others."""
         self.boot_next = source
+        self._next_how = how or BootHow()
         self.wires.tell(f"{self.name}.boot_next", "" if source is None else source.value)
 
     def _follow(self, change: Change) -> None:
@@ -252,9 +266,10 @@ class Host:
 
     def _boot(self) -> None:
         source = self.boot_source = self.boot_next or BootSource.DISK
-        if self.boot_next is not None:
+        how = self.boot_how = self._next_how
+        if self.boot_next is not None or how != BootHow():
             self.choose_boot(None)
-        self.console.line(f"booting from {source.value}")
+        self.console.line(" ".join(word for word in ("booting from", source.value, how.uri, how.firmware) if word))
         if source is BootSource.FIRMWARE_SETUP:
             self._enter(Stage.SETUP)
             return
@@ -276,8 +291,6 @@ class Host:
 
     def _up(self) -> None:
         self._enter(Stage.UP)
-        self.console.line("")
-        self.console.line("simulated login:")
         if self.pressed_early and Fault.HANG_OFF not in self.faults:
             self._tell_event("acpi-shutdown")
             self._stop()

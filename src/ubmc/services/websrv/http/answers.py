@@ -51,6 +51,7 @@ ANSWERS = MappingProxyType(
             _answer(413, "resource_exhausted", "the request body is too large"),
             _answer(431, "resource_exhausted", "the request headers are too many or too large"),
             _answer(500, "internal", "internal error"),
+            _answer(501, "unimplemented", "there is no such method"),
         )
     )
 )

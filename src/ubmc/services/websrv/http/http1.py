@@ -11,6 +11,7 @@ import asyncio
 import enum
 import logging
 import math
+import re
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,8 @@ from ubmc.services.websrv.http.websocket import WebSocket
 log = logging.getLogger("ubmc.websrv.http")
 
 FIELD_OVERHEAD_BYTES = 4  # ": " and CRLF
+_METHOD = re.compile(rb"[A-Z]{3,64} /")
+"""What begins like a request; with a method that nobody knows it is answered with 501 (RFC 9110, 9.1)."""
 
 
 class Phase(enum.Enum):
@@ -94,6 +97,8 @@ class Http1(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(RequestError(501, "method") if _METHOD.match(data) else RequestError(400, "malformed"))
         except httptools.HttpParserError:
             self._refuse(self._error or RequestError(400, "malformed"))
         else:

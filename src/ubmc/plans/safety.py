@@ -1,7 +1,4 @@
-"""From what a board file says to what services are told: plain data on both sides, no driver and no I/O.
-
-Services do not know boards and boards do not know services, so this stands above both, beside `app.py`.
-"""
+"""What sensormon and thermalmgr are told of the sensors, fans and zones of a board."""
 
 from __future__ import annotations
 
@@ -10,12 +7,9 @@ from dataclasses import replace
 
 from ubmc.boards.quantities import quantities_of
 from ubmc.boards.spec import BoardSpec
-from ubmc.boards.spec_assets import AssetSpec
 from ubmc.boards.spec_cooling import ControllerSpec, FanSpec, MarginSpec, PidSpec, ZoneSpec
 from ubmc.boards.spec_sensors import Quantity, SensorSpec, VirtualSensorSpec
 from ubmc.boards.wiring import wire_of
-from ubmc.hw.inventory.port import AssetFacts, Kind
-from ubmc.services.inventorymgr.plan import AssetPlan
 from ubmc.services.sensormon.plan import Function, Limits, SensorPlan, StatePlan, Virtual
 from ubmc.services.thermalmgr.plan import (
     ControllerPlan,
@@ -172,35 +166,6 @@ def _controller(spec: ControllerSpec) -> ControllerPlan:
             )
     steps = tuple((step.above, step.duty) for step in spec.steps)
     return StepwisePlan(spec.name, spec.sensors, steps, hysteresis=spec.hysteresis)
-
-
-def asset_plans(spec: BoardSpec) -> tuple[AssetPlan, ...]:
-    """What inventorymgr is told: the assets of the board file, and what has a name in it besides."""
-    named = {asset.name for asset in spec.assets}
-    homes = {host: chassis.name for chassis in spec.chassis for host in chassis.hosts}
-    outermost = spec.chassis[0].name
-    known = [
-        *(AssetFacts(chassis.name, Kind.CHASSIS) for chassis in spec.chassis),
-        *(AssetFacts(host.name, Kind.HOST, homes[host.name]) for host in spec.hosts),
-        AssetFacts(spec.bmc.name, Kind.MANAGEMENT_CONTROLLER, outermost),
-    ]
-    implied = (AssetPlan(facts) for facts in known if facts.name not in named)
-    return (*implied, *(AssetPlan(_facts(asset), asset.presence or "") for asset in spec.assets))
-
-
-def _facts(asset: AssetSpec) -> AssetFacts:
-    return AssetFacts(
-        name=asset.name,
-        kind=asset.kind,
-        parent=asset.parent or "",
-        manufacturer=asset.manufacturer,
-        model=asset.model,
-        part_number=asset.part_number,
-        serial_number=asset.serial_number,
-        version=asset.version,
-        location=asset.location,
-        details=asset.details,
-    )
 
 
 def _fan(fan: FanSpec) -> FanPlan:

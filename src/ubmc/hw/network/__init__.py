@@ -1,0 +1,1 @@
+"""The BMC's own network, as its operating system has it."""

@@ -1,0 +1,1 @@
+"""The service consolesrv: the hosts' serial lines, for many readers and one writer each."""

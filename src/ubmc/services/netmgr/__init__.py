@@ -1,0 +1,1 @@
+"""netmgr: the BMC's own network, host name, NTP and time."""

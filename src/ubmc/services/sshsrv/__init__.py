@@ -1,0 +1,1 @@
+"""The service sshsrv: consoles over SSH, on a port of its own."""

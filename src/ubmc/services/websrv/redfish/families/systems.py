@@ -1,0 +1,125 @@
+"""Changes of systems: power, boot override, watchdog, restore policy, asset tag, light."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protobuf.wkt import Duration, FieldMask
+
+from ubmc.kit.errors import NotFound
+from ubmc.protocols.redfish import boot, layout
+from ubmc.protocols.redfish.shape import Values
+from ubmc.protocols.redfish.systems import RESET, RESETS, RESTORE, SYSTEM, TIMEOUT_ACTIONS, WARNING_ACTIONS
+from ubmc.services.websrv.redfish.context import Context, Done, Family, Unit, text
+from ubmc.services.websrv.redfish.families.indicator import indicate
+from ubmc.v1alpha1.host_pb import (
+    ChangeHostPowerRequest,
+    Host,
+    HostPowerAction,
+    HostState,
+    HostWatchdog,
+    UpdateHostRequest,
+    WatchdogUse,
+)
+from ubmc.v1alpha1.host_rpc import HostService
+from ubmc.v1alpha1.inventory_pb import Asset, UpdateAssetRequest
+from ubmc.v1alpha1.inventory_rpc import InventoryService
+
+WATCHDOG_SECONDS = 300.0
+"""Redfish has no property for it, so a watchdog that was never set gets this."""
+
+
+def _host(context: Context) -> Host:
+    host = layout.host(context.view, context.params["system"])
+    if host is None:
+        raise NotFound("the host is not there any more")
+    return host
+
+
+async def _update(context: Context, path: str, **fields: Any) -> None:
+    """Change one field of a host, and see it changed."""
+    host = Host(name=context.params["system"], **fields)
+    answer = await context.call(
+        HostService.UpdateHost, UpdateHostRequest(host=host, update_mask=FieldMask(paths=[path]))
+    )
+    if answer.host is not None:
+        context.model.put("host", answer.host.name, answer.host)
+
+
+async def _boot(context: Context, values: Values) -> None:
+    await _update(context, "boot_override", boot_override=boot.changed(_host(context), values))
+
+
+async def _restore(context: Context, values: Values) -> None:
+    wanted = next(policy for policy, name in RESTORE.items() if name == values["PowerRestorePolicy"])
+    await _update(context, "restore_policy", restore_policy=wanted)
+
+
+async def _watchdog(context: Context, values: Values) -> None:
+    now = _host(context).watchdog or HostWatchdog()
+    action = values.get("HostWatchdogTimer/TimeoutAction")
+    warning = values.get("HostWatchdogTimer/WarningAction")
+    watchdog = HostWatchdog(
+        running=values.get("HostWatchdogTimer/FunctionEnabled", now.running),
+        timeout=now.timeout or Duration.from_seconds(WATCHDOG_SECONDS),
+        action=next((key for key, name in TIMEOUT_ACTIONS.items() if name == action), now.action),
+        use=now.use or WatchdogUse.SMS_OS,
+        pretimeout=now.pretimeout,
+        pretimeout_action=next(
+            (key for key, name in WARNING_ACTIONS.items() if name == warning), now.pretimeout_action
+        ),
+        dont_log=now.dont_log,
+    )
+    await _update(context, "watchdog", watchdog=watchdog)
+
+
+async def _tag(context: Context, values: Values) -> None:
+    asset = Asset(name=context.params["system"], asset_tag=text(values["AssetTag"]))
+    answer = await context.call(InventoryService.UpdateAsset, UpdateAssetRequest(asset=asset))
+    if answer.asset is not None:
+        context.model.put("asset", answer.asset.name, answer.asset)
+
+
+async def _light(context: Context, values: Values) -> None:
+    await indicate(context, layout.chassis_of_host(context.view, context.params["system"]), values)
+
+
+_RESTARTS = (HostPowerAction.FORCE_RESTART, HostPowerAction.POWER_CYCLE, HostPowerAction.REBOOT)
+
+
+async def reset(context: Context, values: Values) -> Done:
+    """Change the power of a system.
+
+    Clients ask for a state more than for a step: what is on already is not powered on again, and a restart of what is
+    off powers it on.
+    """
+    action = RESETS[values["ResetType"]]
+    name = context.params["system"]
+    state = _host(context).state
+    if action is HostPowerAction.ON and state in (HostState.ON, HostState.POWERING_ON):
+        return Done()
+    if action is HostPowerAction.GRACEFUL_OFF and state is HostState.OFF:
+        return Done()
+    if action in _RESTARTS and state is HostState.OFF:
+        action = HostPowerAction.ON
+    answer = await context.call(HostService.ChangeHostPower, ChangeHostPowerRequest(name=name, action=action))
+    if answer.host is not None:
+        context.model.put("host", name, answer.host)
+    return Done(task=answer.task)
+
+
+FAMILY = Family(
+    patches={
+        SYSTEM: (
+            Unit(boot.PATHS, _boot),
+            Unit(("PowerRestorePolicy",), _restore),
+            Unit(
+                tuple(f"HostWatchdogTimer/{name}" for name in ("FunctionEnabled", "TimeoutAction", "WarningAction")),
+                _watchdog,
+            ),
+            Unit(("AssetTag",), _tag),
+            Unit(("IndicatorLED", "LocationIndicatorActive"), _light),
+        )
+    },
+    actions={(SYSTEM, RESET): reset},
+)

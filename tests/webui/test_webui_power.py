@@ -1,0 +1,171 @@
+"""The overview and the power page: live transitions, confirmation, refusals, roles, two browsers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from tests.webui.webui_house import Board, Opener, Watch, axe, shot, shots
+
+pytestmark = pytest.mark.e2e
+
+SLOW = 20_000.0
+
+
+@pytest.fixture(autouse=True)
+def host_is_off(board: Board) -> Iterator[None]:
+    yield
+    board.mend()
+    board.program.power("FORCE_OFF")
+    board.program.wait_state("OFF")
+
+
+def on(board: Board) -> None:
+    board.program.power("ON")
+    board.program.wait_state("ON")
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def test_a_power_cycle_is_watched_live(open_page: Opener) -> None:
+    page = open_page("Operator", "/power")
+    host = card(page, "host.0")
+    expect(host.get_by_text("Off", exact=True)).to_be_visible()
+    host.get_by_role("button", name="Power on").click()
+    expect(host.get_by_text("Powering on", exact=True)).to_be_visible()
+    expect(host.get_by_text("On", exact=True)).to_be_visible(timeout=SLOW)
+    expect(host.get_by_role("status").filter(has_text="done")).to_be_visible(timeout=SLOW)
+    expect(host.get_by_role("button", name="Power on")).to_have_count(0)
+    axe(page)
+    shots(page, "power")
+    host.get_by_role("button", name="Force restart").click()
+    dialog = page.get_by_role("alertdialog")
+    expect(dialog).to_contain_text("reset at once")
+    axe(page, both=False)
+    shot(page, "power-confirm")
+    dialog.get_by_role("button", name="Force restart").click()
+    expect(dialog).to_have_count(0)
+    expect(host.get_by_text("On", exact=True)).to_be_visible(timeout=SLOW)
+    host.get_by_role("button", name="Shut down").click()
+    dialog.get_by_role("button", name="Shut down").click()
+    expect(host.get_by_text("Shutting down", exact=True)).to_be_visible()
+    expect(host.get_by_text("Off", exact=True)).to_be_visible(timeout=SLOW)
+
+
+def test_what_hurts_is_not_done_without_a_second_word(open_page: Opener, board: Board) -> None:
+    on(board)
+    page = open_page("Operator", "/power")
+    host = card(page, "host.0")
+    host.get_by_role("button", name="Force off").click()
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("alertdialog")).to_have_count(0)
+    expect(host.get_by_role("button", name="Force off")).to_be_focused()
+    assert board.program.host()["state"] == "HOST_STATE_ON"
+
+
+def test_everything_can_be_done_by_keyboard(open_page: Opener, board: Board) -> None:
+    page = open_page("Operator", "/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('href')") == "/power":
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Power")
+    wanted = card(page, "host.0").get_by_role("button", name="Power on")
+    expect(wanted).to_be_visible()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("element => element === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    board.program.wait_state("ON")
+
+
+def test_a_refusal_is_explained_where_it_was_asked_for(open_page: Opener, watch: Watch, board: Board) -> None:
+    watch.allow("the server responded with a status of (400|409|412)")
+    on(board)
+    page = open_page("Operator", "/power")
+    card(page, "chassis.0").get_by_role("button", name="Power off").click()
+    dialog = page.get_by_role("alertdialog")
+    dialog.get_by_role("button", name="Power off").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("host.0")
+    expect(dialog.get_by_role("alert")).to_contain_text("Trace id")
+    shot(page, "power-refused")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert board.program.host()["state"] == "HOST_STATE_ON"
+
+
+def test_a_host_that_ignores_a_shutdown_is_not_shown_as_off(open_page: Opener, board: Board) -> None:
+    on(board)
+    board.fault("hang-off", "host.0")
+    page = open_page("Operator", "/power")
+    host = card(page, "host.0")
+    host.get_by_role("button", name="Shut down").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Shut down").click()
+    expect(host.get_by_text("Shutting down", exact=True)).to_be_visible()
+    host.get_by_role("button", name="Force off").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Force off").click()
+    expect(host.get_by_text("Off", exact=True)).to_be_visible(timeout=SLOW)
+
+
+def test_two_browsers_see_the_same(open_page: Opener) -> None:
+    one, two = open_page("Operator", "/power"), open_page("ReadOnly", "/")
+    expect(two.locator("[data-host='host.0']")).to_contain_text("Off")
+    card(one, "host.0").get_by_role("button", name="Power on").click()
+    expect(two.locator("[data-host='host.0']").get_by_text("On", exact=True)).to_be_visible(timeout=SLOW)
+    expect(two.get_by_role("region", name="Last events")).to_contain_text("host.0 went from powering on to on")
+    card(one, "chassis.0").get_by_role("button", name="Turn identify light on").click()
+    expect(card(one, "chassis.0").get_by_role("button", name="Turn identify light off")).to_be_visible()
+
+
+def test_who_may_only_read_is_offered_nothing(open_page: Opener, board: Board) -> None:
+    on(board)
+    page = open_page("ReadOnly", "/power")
+    expect(card(page, "host.0").get_by_text("On", exact=True)).to_be_visible()
+    expect(card(page, "bmc.0").get_by_text("Ready")).to_be_visible()
+    expect(page.locator("main").get_by_role("button")).to_have_count(0)
+    expect(page.get_by_text("Your role may look, but not change power.")).to_be_visible()
+    operator = open_page("Operator", "/power")
+    expect(card(operator, "bmc.0").get_by_text("Ready")).to_be_visible()
+    expect(operator.get_by_role("button", name="Restart BMC")).to_have_count(0)
+
+
+def test_the_overview_shows_what_matters(open_page: Opener, board: Board) -> None:
+    on(board)
+    page = open_page("ReadOnly", "/")
+    expect(page.locator("[data-host='host.0']").get_by_text("On", exact=True)).to_be_visible()
+    temperatures = page.get_by_role("region", name="Hottest temperatures")
+    expect(temperatures.get_by_role("listitem")).to_have_count(5)
+    expect(temperatures).to_contain_text("°C")
+    expect(page.get_by_role("region", name="Power draw")).to_contain_text(" W")
+    expect(page.get_by_role("region", name="System")).to_contain_text("Simulated board")
+    board.fault("sensor-stuck", "inlet_temp", 50)
+    health = page.get_by_role("region", name="Health")
+    expect(health.get_by_role("link", name=re.compile("inlet_temp is Critical"))).to_be_visible(timeout=SLOW)
+    axe(page)
+    shots(page, "overview")
+    board.mend()
+    expect(health.get_by_role("link", name=re.compile("inlet_temp"))).to_have_count(0, timeout=SLOW)
+    health_of_german = open_page("ReadOnly", "/", language="de-DE").get_by_role("region", name="Befinden")
+    expect(health_of_german).to_be_visible()
+
+
+def test_the_bmc_restarts_and_the_page_comes_back_by_itself(open_page: Opener, watch: Watch) -> None:
+    watch.allow(r"net::ERR_|the server responded with a status of 50[34]")
+    page = open_page("Administrator", "/power", fresh=True)
+    bmc = card(page, "bmc.0")
+    bmc.get_by_role("button", name="Restart BMC").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Restart BMC").click()
+    expect(page.locator("[data-link='lost']")).to_be_visible(timeout=SLOW)
+    expect(page.locator("[data-link='live']")).to_be_visible(timeout=SLOW)
+    expect(bmc.get_by_text("Ready")).to_be_visible(timeout=SLOW)
+    card(page, "host.0").get_by_role("button", name="Power on").click()
+    expect(card(page, "host.0").get_by_text("On", exact=True)).to_be_visible(timeout=SLOW)

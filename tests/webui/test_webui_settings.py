@@ -1,0 +1,142 @@
+"""Settings of hosts, network and time; and what this BMC is made of."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+from tests.harness.program import until
+from tests.webui.webui_house import PHONE, ROOT, Board, Opener, Watch, axe, check_width, shots
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_restore_policy_is_chosen_and_others_see_it(open_page: Opener, board: Board) -> None:
+    other = open_page("ReadOnly", "/settings")
+    page = open_page("Operator", "/settings")
+    page.get_by_label("When mains comes back").select_option(label="Power on")
+    for each in (page, other):
+        expect(each.get_by_label("When mains comes back")).to_have_value("2")
+    until(
+        lambda: board.program.host()["restorePolicy"] == "RESTORE_POLICY_ALWAYS_ON", why="the restore policy is stored"
+    )
+    expect(other.get_by_label("When mains comes back")).to_be_disabled()
+    expect(other.get_by_role("button", name="Save")).to_have_count(0)
+    expect(other.get_by_role("button", name="Start it")).to_have_count(0)
+
+
+def test_the_next_boot_is_from_the_network(open_page: Opener, board: Board) -> None:
+    page = open_page("Operator", "/settings")
+    page.get_by_label("It holds").select_option(label="For the next boot")
+    page.get_by_label("From", exact=True).select_option(label="Network (PXE)")
+    page.get_by_role("group", name="Boot override").get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.").first).to_be_visible()
+    override = board.program.host()["bootOverride"]
+    assert (override["mode"], override["target"]) == ("BOOT_OVERRIDE_MODE_ONCE", "BOOT_TARGET_PXE")
+    # somebody else takes it back
+    body = {"bootOverride": {"mode": "BOOT_OVERRIDE_MODE_DISABLED"}}
+    board.call("PATCH", "/api/v1alpha1/hosts/host.0?updateMask=bootOverride", body)
+    expect(page.get_by_label("It holds")).to_have_value("1")
+
+
+def test_the_watchdog_runs_is_fed_and_stopped(open_page: Opener, board: Board, watch: Watch) -> None:
+    watch.allow(r"status of 4\d\d")
+    page = open_page("Operator", "/settings")
+    group = page.get_by_role("group", name="Host watchdog")
+    # it does not run while the host is off, and the server says so
+    group.get_by_role("button", name="Start it").click()
+    expect(group.get_by_role("alert").or_(group.get_by_text("Runs, "))).to_be_visible()
+    board.program.power("ON")
+    board.program.wait_state("ON")
+    group.get_by_label("Time until it expires (seconds)").fill("600")
+    group.get_by_label("When it expires").select_option(label="Only an event")
+    group.get_by_role("button", name="Start it").click()
+    expect(group.get_by_text("Runs, ")).to_be_visible()
+    assert board.program.host()["watchdog"]["timeout"] == "600s"
+    group.get_by_role("button", name="Feed it now").click()
+    expect(group.get_by_text("Runs, ")).to_be_visible()
+    group.get_by_role("button", name="Stop it").click()
+    expect(group.get_by_text("Does not run")).to_be_visible()
+    board.program.power("FORCE_OFF")
+
+
+def test_the_settings_of_hosts_look_right(open_page: Opener) -> None:
+    page = open_page("Administrator", "/settings")
+    expect(page.get_by_label("When mains comes back")).to_be_visible()
+    shots(page, "settings")
+    axe(page)
+
+
+def test_the_network(open_page: Opener, board: Board) -> None:
+    if board.program.request("GET", "/api/v1alpha1/network").status_code != 200:
+        pytest.skip("this BMC has no network service yet; nothing to install")
+    page = open_page("Administrator", "/settings/network")
+    expect(page.get_by_label("Name of the BMC")).to_be_visible()
+    shots(page, "settings-network")
+    axe(page)
+    page.get_by_label("Name of the BMC").fill("rack7-bmc")
+    page.get_by_label("Name servers").fill("192.0.2.53")
+    page.get_by_role("button", name="Save").first.click()
+    expect(page.get_by_text("Saved.").first).to_be_visible()
+    network = board.call("GET", "/api/v1alpha1/network")["network"]
+    assert (network["hostName"], network["staticDnsServers"]) == ("rack7-bmc", ["192.0.2.53"])
+
+
+def test_an_interface_gets_an_address(open_page: Opener, board: Board) -> None:
+    if board.program.request("GET", "/api/v1alpha1/network").status_code != 200:
+        pytest.skip("this BMC has no network service yet; nothing to install")
+    page = open_page("Administrator", "/settings/network")
+    card = page.get_by_role("region", name="Interface").first
+    card.get_by_label("IPv4 by DHCP").uncheck()
+    card.get_by_label("Static IPv4 addresses").fill("192.0.2.300")
+    expect(card.get_by_text("“192.0.2.300” is no address with a prefix.")).to_be_visible()
+    expect(card.get_by_role("button", name="Save")).to_be_disabled()
+    card.get_by_label("Static IPv4 addresses").fill("192.0.2.10/24")
+    card.get_by_label("IPv4 gateway").fill("192.0.2.1")
+    card.get_by_role("button", name="Save").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Change it").click()
+    expect(card.get_by_text("192.0.2.10/24 static")).to_be_visible()
+    found = board.call("GET", "/api/v1alpha1/network/interfaces")["networkInterfaces"][0]
+    assert found["ipv4"]["staticAddresses"][0]["address"] == "192.0.2.10"
+
+
+def test_the_time(open_page: Opener, board: Board) -> None:
+    if board.program.request("GET", "/api/v1alpha1/time").status_code != 200:
+        pytest.skip("this BMC has no time service yet; nothing to install")
+    page = open_page("Administrator", "/settings/time")
+    expect(page.locator("[data-clock]")).to_be_visible()
+    shots(page, "settings-time")
+    axe(page)
+    page.get_by_label("Time servers", exact=True).fill("ntp1.example.org\nntp2.example.org")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.").first).to_be_visible()
+    assert board.call("GET", "/api/v1alpha1/time")["time"]["ntpServers"] == ["ntp1.example.org", "ntp2.example.org"]
+
+
+def test_about(open_page: Opener, board: Board) -> None:
+    page = open_page("ReadOnly", "/about")
+    system = board.call("GET", "/api/v1alpha1/system")["system"]
+    expect(page.locator("[data-version]")).to_have_text(system["version"])
+    for service in board.call("GET", "/api/v1alpha1/system/health")["services"]:
+        expect(page.locator(f"[data-service='{service['name']}']")).to_be_visible()
+    expect(page.get_by_text("All services do their work.")).to_be_visible()
+    licences = json.loads((ROOT / "src" / "ubmc" / "webui" / "licences.json").read_text())
+    assert {"svelte", "@connectrpc/connect-web", "tailwindcss", "uplot"} <= {each["name"] for each in licences}
+    for each in licences:
+        assert each["licence"], each
+        assert len(each["text"]) > 200, each
+    page.locator("summary").filter(has_text=re.compile(r"^\s*svelte ")).click()
+    expect(page.get_by_label("Licence of svelte", exact=True)).to_contain_text("Permission is hereby granted")
+    shots(page, "about")
+    axe(page)
+
+
+def test_german_on_a_phone(open_page: Opener) -> None:
+    page = open_page("Administrator", "/settings", language="de-DE", size=PHONE)
+    expect(page.get_by_label("Wenn der Netzstrom wiederkommt")).to_be_visible()
+    for path in ("/settings", "/settings/network", "/settings/time", "/about"):
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        check_width(page)

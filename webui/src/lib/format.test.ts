@@ -1,0 +1,37 @@
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { ago, duration, quantity } from './format.ts';
+import { locale } from './i18n/locale.svelte.ts';
+
+afterEach(() => (locale.language = 'en'));
+
+describe('quantity', () => {
+  it('has as many digits as its unit deserves, in the language of the page', () => {
+    expect(quantity(42.345, 'Cel')).toBe('42.3\u00a0°C');
+    expect(quantity(12.0931, 'V')).toBe('12.093\u00a0V');
+    expect(quantity(3410.4, 'RPM')).toBe('3,410\u00a0rpm');
+    expect(quantity(1, '')).toBe('1.00');
+    locale.language = 'de';
+    expect(quantity(1234.5, 'W')).toBe('1.235\u00a0W');
+    expect(quantity(42.345, 'Cel')).toBe('42,3\u00a0°C');
+  });
+});
+
+describe('duration', () => {
+  it('says the two largest parts', () => {
+    expect(duration(0)).toBe('0\u00a0s');
+    expect(duration(59.6)).toBe('1\u00a0min');
+    expect(duration(3_725)).toBe('1\u00a0h 2\u00a0min');
+    expect(duration(90_000)).toBe('1\u00a0d 1\u00a0h');
+    expect(duration(-5)).toBe('0\u00a0s');
+  });
+});
+
+describe('ago', () => {
+  it('knows past and future', () => {
+    expect(ago(0, 30_000)).toBe('30 seconds ago');
+    expect(ago(0, 0)).toBe('now');
+    expect(ago(7_200_000, 0)).toBe('in 2 hours');
+    expect(ago(0, 90_061_000)).toBe('yesterday');
+  });
+});

@@ -1,0 +1,88 @@
+/** A Watch RPC and the things that it tells: open while somebody looks, and a little longer. */
+import type { ConnectError } from '@connectrpc/connect';
+
+import { problemOf, type Problem } from '../problem.ts';
+import { Items } from './items.svelte.ts';
+import { Stream, type Reach } from './stream.ts';
+
+// so that going from page to page does not close and open it
+const LINGER_MS = 10_000;
+const SNAPSHOT_MS = 1_500;
+
+/** What differs between the Watch RPCs. */
+export interface Watch<U, T> {
+  open(cursor: string, signal: AbortSignal): AsyncIterable<U>;
+  items(update: U): Iterable<readonly [string, T]>;
+}
+
+interface Update {
+  cursor: string;
+  snapshot?: boolean;
+}
+
+export class Watched<T, U extends Update = Update> extends Items<T> {
+  /** It runs, and what is here is what the BMC knows. */
+  open = $state(false);
+  /** Why it does not run, if it was refused. */
+  problem = $state.raw<Problem>();
+  #stream: Stream<U>;
+  #users = 0;
+  #linger: ReturnType<typeof setTimeout> | undefined;
+  #settling: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(watch: Watch<U, T>, link: Reach) {
+    super();
+    this.#stream = new Stream<U>(
+      {
+        open: (cursor, signal) => watch.open(cursor, signal),
+        take: (update) => {
+          this.take(watch.items(update), update.snapshot === true);
+          if (update.snapshot) this.#settleSoon();
+          return update.cursor;
+        },
+        tell: (state) => this.#tell(state),
+      },
+      link,
+    );
+  }
+
+  /** Looks at it; gives the way to look away: `$effect(() => live.sensors.use())`. */
+  use(): () => void {
+    this.#users++;
+    clearTimeout(this.#linger);
+    this.#stream.start();
+    let used = true;
+    return () => {
+      if (!used) return;
+      used = false;
+      if (--this.#users === 0) this.#linger = setTimeout(() => this.#close(), LINGER_MS);
+    };
+  }
+
+  /** Closes it and forgets everything: somebody else may log in. */
+  reset(): void {
+    this.#close();
+    this.#stream.forget();
+    this.clear();
+    this.problem = undefined;
+    if (this.#users > 0) this.#stream.start();
+  }
+
+  #close(): void {
+    clearTimeout(this.#linger);
+    clearTimeout(this.#settling);
+    this.#stream.stop();
+    this.open = false;
+  }
+
+  #settleSoon(): void {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.settle(), SNAPSHOT_MS);
+  }
+
+  #tell(state: { open: boolean; error?: ConnectError }): void {
+    if (this.open !== state.open) this.open = state.open;
+    if (state.open) this.problem = undefined;
+    else if (state.error) this.problem = problemOf(state.error);
+  }
+}

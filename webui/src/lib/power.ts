@@ -1,0 +1,60 @@
+/**
+ * Which power actions are worth offering in which state, and which of them hurt.
+ *
+ * What is not offered would be refused by the server, which alone decides; a state that these pages do not know offers all.
+ */
+import { ChassisPowerAction, ChassisState } from './gen/ubmc/v1alpha1/chassis_pb.ts';
+import { HostPowerAction, HostState } from './gen/ubmc/v1alpha1/host_pb.ts';
+
+const RUNNING = [
+  HostPowerAction.GRACEFUL_OFF,
+  HostPowerAction.REBOOT,
+  HostPowerAction.PUSH_POWER_BUTTON,
+  HostPowerAction.FORCE_OFF,
+  HostPowerAction.FORCE_RESTART,
+  HostPowerAction.POWER_CYCLE,
+  HostPowerAction.NMI,
+];
+const ON_ITS_WAY = [HostPowerAction.FORCE_OFF];
+
+const OF_HOST: Partial<Record<HostState, readonly HostPowerAction[]>> = {
+  [HostState.OFF]: [HostPowerAction.ON, HostPowerAction.PUSH_POWER_BUTTON],
+  [HostState.ON]: RUNNING,
+  [HostState.POWERING_ON]: ON_ITS_WAY,
+  [HostState.POWERING_OFF]: ON_ITS_WAY,
+  [HostState.RESTARTING]: ON_ITS_WAY,
+  [HostState.UNKNOWN]: [HostPowerAction.ON, HostPowerAction.FORCE_OFF],
+};
+
+const OF_CHASSIS: Partial<Record<ChassisState, readonly ChassisPowerAction[]>> = {
+  [ChassisState.OFF]: [ChassisPowerAction.ON],
+  [ChassisState.ON]: [
+    ChassisPowerAction.OFF,
+    ChassisPowerAction.CYCLE,
+    ChassisPowerAction.FORCE_OFF,
+    ChassisPowerAction.FORCE_CYCLE,
+  ],
+  [ChassisState.POWERING_ON]: [ChassisPowerAction.FORCE_OFF],
+  [ChassisState.POWERING_OFF]: [ChassisPowerAction.FORCE_OFF],
+  [ChassisState.CYCLING]: [ChassisPowerAction.FORCE_OFF],
+  [ChassisState.UNKNOWN]: [ChassisPowerAction.ON, ChassisPowerAction.FORCE_OFF],
+};
+
+/** What to offer for a host, of what its wires can do: the gentle ones first. */
+export function hostActions(state: HostState, able: readonly HostPowerAction[]): HostPowerAction[] {
+  return (OF_HOST[state] ?? able).filter((each) => able.includes(each));
+}
+
+/** What to offer for a chassis. */
+export function chassisActions(state: ChassisState): readonly ChassisPowerAction[] {
+  return OF_CHASSIS[state] ?? [];
+}
+
+/** These cut power or stop the operating system where it is. */
+export const FORCED: ReadonlySet<string> = new Set([
+  'FORCE_OFF',
+  'FORCE_RESTART',
+  'POWER_CYCLE',
+  'NMI',
+  'FORCE_CYCLE',
+]);

@@ -1,0 +1,39 @@
+/** What went wrong with a call, in words for people and fields for forms. The words are the server's own. */
+import { Code, ConnectError } from '@connectrpc/connect';
+
+import { ViolationsSchema } from './gen/buf/validate/validate_pb.ts';
+
+export interface Problem {
+  code: Code;
+  /** For people: why, and what can be done. */
+  message: string;
+  /** What is wrong with a field, by its name as the request has it: `oneTimeCode`, `policy.minPasswordLength`. */
+  fields: Record<string, string>;
+  /** Under this the log of the BMC has it; empty if it did not get so far. */
+  traceId: string;
+}
+
+function camel(name: string): string {
+  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Reads any error as a problem. */
+export function problemOf(error: unknown): Problem {
+  const told = ConnectError.from(error);
+  const fields: Record<string, string> = {};
+  for (const { violations } of told.findDetails(ViolationsSchema)) {
+    for (const each of violations) {
+      const path = (each.field?.elements ?? []).map((element) => camel(element.fieldName)).join('.');
+      // the server names the field in front of each message, for those who read no fields
+      const message = each.message.startsWith(`${path}: `) ? each.message.slice(path.length + 2) : each.message;
+      fields[path] ??= message;
+    }
+  }
+  return { code: told.code, message: told.rawMessage, fields, traceId: told.metadata.get('trace-id') ?? '' };
+}
+
+/** Whether a service is not on this board, or not in this BMC. */
+export function isAbsent(error: unknown): boolean {
+  const { code } = ConnectError.from(error);
+  return code === Code.NotFound || code === Code.Unimplemented;
+}

@@ -1,0 +1,3 @@
+// Everything happens in the browser: the BMC serves files and its API, and renders nothing.
+export const ssr = false;
+export const prerender = false;
