@@ -19,13 +19,13 @@ from typing import Any
 
 from tests.harness.program import Program
 
-from bench import budgets, events, idle, report, sensors, slow, start
+from bench import budgets, events, idle, redfish, report, sensors, slow, start
 from bench.companions import Generator, Reference
 from bench.door import CONNECTIONS, TARGETS, DoorBench, Target
 from bench.figures import Figure, spread
 
-PARTS = ("idle", "door", "events", "slow", "start", "sensors", "bus")
-APART = {"sensors", "bus"}
+PARTS = ("idle", "door", "events", "slow", "start", "sensors", "redfish", "bus")
+APART = {"sensors", "redfish", "bus"}
 """Parts that do not need the program on the usual board."""
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 IDLE_SECONDS = 5.0
@@ -127,6 +127,9 @@ def main() -> int:
     if "sensors" in parts:
         say(f"{sensors.BOARD}: {SENSORS_SECONDS:g} s of readings, then lists of them")
         figures += sensors.measure(wanted.rounds, wanted.seconds, SENSORS_SECONDS)
+    if "redfish" in parts:
+        say(f"{redfish.BOARD}: Redfish resources, all sensors at once, {redfish.CLIENTS} streams")
+        figures += redfish.measure(wanted.rounds, wanted.seconds)
     if "bus" in parts:
         say("bus round trips")
         figures += bus_figures(wanted)

@@ -40,6 +40,12 @@ BUDGETS = (
     Budget("bus round trip, 16 in flight, p50", "ratio", 1.4),
     Budget("event to watcher, p99", "value", 150.0),
     Budget("sensors CPU, whole tree", "value", 10.0),
+    Budget("Redfish System, 16 connections, rate", "ratio", 0.50, at_least=True),
+    Budget("Redfish System, 16 connections, p99", "value", 20.0),
+    Budget("Redfish Manager, 16 connections, rate", "ratio", 0.50, at_least=True),
+    Budget("Redfish Manager, 16 connections, p99", "value", 20.0),
+    Budget("Redfish $expand of all sensors", "value", 50.0),
+    Budget("Redfish events lost", "value", 0.0),
 )
 """Seconds, MiB, ratios, milliseconds and percent of one core, on a development machine with two cores."""
 

@@ -1,5 +1,4 @@
-"""Writes docs/ipmi-commands.md, every command of IPMI that is answered, from the dispatch table; `--check` says if it is
-stale."""
+"""Writes docs/ipmi-commands.md, every command of IPMI that is answered; `--check` says if it is stale."""
 
 from __future__ import annotations
 
@@ -44,11 +43,11 @@ All other commands are answered C1h, "invalid command".
 
 ## Sensors
 
-A sensor has its number by its place in the board file, 1 to EFh on LUN 0, then on LUN 1 and 3, and keeps it. Its name is
-that of the board, cut to 16 characters where it is longer. Readings have 8 bits: the step of each sensor is chosen so
-that its limits are exact, and a reading is right to half a step (`ipmitool sensor get` shows it). A counter of energy
-has no end and so is left out. A sensor that cannot be read now, because its host is off or it is broken, says "reading
-unavailable"; it never shows 0 instead. What IPMI sets as a limit is the limit everywhere.
+A sensor has its number by its place in the board file, 1 to EFh on LUN 0, then on LUN 1 and 3, and keeps it. Its name
+is that of the board, cut to 16 characters where it is longer. Readings have 8 bits: the step of each sensor is chosen
+so that its limits are exact, and a reading is right to half a step (`ipmitool sensor get` shows it). A counter of
+energy has no end and so is left out. A sensor that cannot be read now, because its host is off or it is broken, says
+"reading unavailable"; it never shows 0 instead. What IPMI sets as a limit is the limit everywhere.
 
 ## The event log
 
@@ -66,20 +65,21 @@ The SEL is a view of [the event log](eventlog.md). In it are, each under an id t
 | `Ipmi.PlatformEvent` | the record as it was written over IPMI |
 
 Everything else (who logged in, who changed what) has no record in IPMI. *Clear SEL* clears the whole event log, so it
-needs what clearing that needs; the [audit trail](securitymgr.md) stays.
+needs what clearing that needs; the [audit trail](security.md) stays.
 
 ## Users
 
 User ids are 2 to 15. *Set User Name* gives an id to the account of that name, or makes a service account without a
 password that may do nothing until it has a secret and a level. *Set User Access* gives a service account the role that
-the level stands for; for a person's account it only sets a limit. *Set User Password* sets the IPMI secret and never the
-password: at least as long as the account policy says, and, below 16 characters, not a common one. An empty name gives
-the id up.
+the level stands for; for a person's account it only sets a limit. *Set User Password* sets the IPMI secret and never
+the password: at least as long as the account policy says, and, below 16 characters, not a common one. An empty name
+gives the id up.
 
 ## Boot flags
 
 The flags are the boot override of the host, and are read back as they were written until they are consumed or changed
-by another door. They lapse after 60 s without a power command only if parameter 3 asks for that; it does not by default.
+by another door. They lapse after 60 s without a power command only if parameter 3 asks for that; it does not by
+default.
 """
 
 

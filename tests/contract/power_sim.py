@@ -60,7 +60,11 @@ class SimRig:
     def driver(self) -> Power:
         control = self.control
         return ButtonPower(
-            SimLines(self.dial), board(self.speed), mains_epoch=control.mains_epoch, set_boot=control.set_boot
+            SimLines(self.dial),
+            board(self.speed),
+            mains_epoch=control.mains_epoch,
+            set_boot=control.set_boot,
+            boot_order=(BootTarget.DISK,),
         )
 
     async def is_on(self) -> bool:

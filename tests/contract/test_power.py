@@ -14,7 +14,7 @@ import pytest
 from tests.contract import power_sim
 from tests.contract.power_rig import BootRig, Factory, Rig
 
-from ubmc.hw.power.port import Action, Boot, BootTarget, Level, News, Power, Sight
+from ubmc.hw.power.port import Action, Boot, BootFirmware, BootTarget, Level, News, Power, Sight
 from ubmc.kit.errors import Refused, UbmcError, Unavailable
 
 Run = Callable[[Callable[[Rig], Awaitable[None]]], None]
@@ -245,12 +245,36 @@ def test_a_power_on_boots_from_a_target_and_the_guests_own_restart_does_not(run:
     run(body)
 
 
+def test_the_firmware_interface_alone_can_be_chosen_and_the_own_order_holds(run: Run) -> None:
+    async def body(bare: Rig) -> None:
+        async with opened_to_boot(bare) as able:
+            if able is None:
+                return
+            power, rig = able
+
+            async def is_off() -> bool:
+                return not await rig.is_on()
+
+            assert power.boot_order[0] is BootTarget.DISK
+            assert power.boot_firmwares
+            for firmware in power.boot_firmwares:
+                await power.do(Action.ON, boot=Boot(firmware=firmware))
+                await boots_from(rig, BootTarget.DISK)
+                await power.do(Action.FORCE_OFF)
+                await until(rig, is_off)
+
+    run(body)
+
+
 def test_a_boot_that_cannot_be_chosen_is_refused(run: Run) -> None:
     async def body(rig: Rig) -> None:
         async with opened(rig) as power:
             for target in frozenset(BootTarget) - power.boot_targets:
                 with pytest.raises(Refused, match="boot"):
                     await power.do(Action.ON, boot=Boot(target))
+            for firmware in frozenset(BootFirmware) - power.boot_firmwares:
+                with pytest.raises(Refused, match="boot"):
+                    await power.do(Action.ON, boot=Boot(firmware=firmware))
             with pytest.raises(Refused, match="boots nothing"):
                 await power.do(Action.FORCE_OFF, boot=Boot(BootTarget.DISK))
             assert not await rig.is_on()

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tests.contract.power_qemu import BINARY, PATIENCE, QemuBench, boot_sector, machine, needs_qemu, until
 
-from ubmc.hw.power.port import Action, Boot, BootTarget
+from ubmc.hw.power.port import Action, Boot, BootFirmware, BootTarget
 from ubmc.hw.qemu import process
-from ubmc.hw.qemu.boot import ECHO_SECONDS
+from ubmc.hw.qemu.boot import ECHO_SECONDS, BootOrder
 from ubmc.hw.qemu.machine import Accelerator, Drive, Layout, MachineSpec, boot_devices, command, own_order
 from ubmc.hw.qemu.power import QemuPower
 from ubmc.kit.errors import Invalid, Refused
@@ -153,6 +153,15 @@ def test_targets_are_the_first_devices_of_their_sort() -> None:
     assert boot_devices(replace(SPEC, network_rom=True, network=False, drives=())) == {}
     assert boot_devices(replace(SPEC, kernel=Path("/k/vmlinuz"))) == {}
     assert own_order(replace(SPEC, network_rom=True)) == {"drive0": 1, "drive1": 2, "drive2": 3, "nic0": 4}
+
+
+def test_what_is_offered_is_what_the_machine_has() -> None:
+    legacy = BootOrder(replace(SPEC, network_rom=True))
+    assert legacy.firmwares == {BootFirmware.LEGACY}
+    assert legacy.order == (CD, DISK, PXE)
+    assert BootOrder(replace(SPEC, firmware=Path("/f/OVMF.fd"))).firmwares == {BootFirmware.UEFI}
+    assert legacy.indices(Boot(firmware=BootFirmware.LEGACY)) == legacy.indices(None)
+    assert legacy.indices(Boot(DISK))["drive1"] == 0
 
 
 def test_the_network_card_has_a_rom_only_where_there_is_one() -> None:

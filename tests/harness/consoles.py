@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from protobuf import Message, Oneof
 
 from tests.harness.bus import BusWorld
+from ubmc.hw.console.port import Line
 from ubmc.hw.sim.inprocess import InProcessMachine
 from ubmc.hw.sim.parts.host import Timings
 from ubmc.hw.sim.parts.shell import Mode
@@ -197,15 +199,25 @@ class ConsoleHouse:
         return [each for each in self.news if isinstance(each, kind)]
 
 
-def make_server(machine: InProcessMachine, folder: Path, replay_bytes: int = 1 << 20) -> ConsoleServer:
+MakeLine = Callable[[InProcessMachine], Line]
+
+
+def sim_line(machine: InProcessMachine) -> Line:
+    """The line of the simulated host."""
+    return SimSerial(machine.dial)
+
+
+def make_server(
+    machine: InProcessMachine, folder: Path, replay_bytes: int = 1 << 20, make_line: MakeLine = sim_line
+) -> ConsoleServer:
     """Consolesrv for the simulated host."""
     settings = ConsoleSettings(replay_bytes=replay_bytes)
-    plan = ConsolePlan("host.0", lambda: SimSerial(machine.dial), settings, SIGHTS)
+    plan = ConsolePlan("host.0", partial(make_line, machine), settings, SIGHTS)
     return ConsoleServer((plan,), folder)
 
 
 @contextlib.asynccontextmanager
-async def console_house(replay_bytes: int = 1 << 20) -> AsyncIterator[ConsoleHouse]:
+async def console_house(replay_bytes: int = 1 << 20, make_line: MakeLine = sim_line) -> AsyncIterator[ConsoleHouse]:
     """Everything, ready."""
     specs = (
         ProcessSpec("consolesrv", (ConsoleServer,)),
@@ -217,7 +229,7 @@ async def console_house(replay_bytes: int = 1 << 20) -> AsyncIterator[ConsoleHou
         stack.callback(machine.close)
         world = await stack.enter_async_context(BusWorld(*specs))
         folder = world.state / "console"
-        server = make_server(machine, folder, replay_bytes)
+        server = make_server(machine, folder, replay_bytes, make_line)
         owner = await world.place("consolesrv")
         news: list[Message[Any]] = []
         tell = owner.tell

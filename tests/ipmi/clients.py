@@ -62,7 +62,7 @@ def _ipmitool(login: Login) -> list[str]:
     secret.write_text(login.secret)
     secret.chmod(0o600)
     told = ["-I", login.interface, "-H", "127.0.0.1", "-p", str(login.port), "-U", login.user, "-f", str(secret)]
-    told += ["-L", login.level, "-N", "5", "-R", "2"]
+    told += ["-L", login.level, "-N", "2", "-R", "4"]
     return told if login.suite is None else [*told, "-C", str(login.suite)]
 
 

@@ -191,6 +191,7 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
                 "sensor get cpu0_temp",
                 [r"Sensor Type \(Threshold\)\s+: Temperature", r"Upper Critical\s+: 90\.000"],
                 before=lambda board: board.do("POST", "sensors/cpu0_temp:resetThresholds", {}),
+                patience=5.0,
             ),
             tool(
                 "sensor thresh cpu0_temp ucr 92",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.harness.program import until
 from tests.ipmi import freeipmi_rows, ipmitool_rows, pyghmi_rows
 from tests.ipmi.board import Board, running
 from tests.ipmi.clients import need_clients
 from tests.ipmi.rows import Row, check
 
 SUITES = (17, 3)
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM7/vmAjH9DfjqfipAIHAKovXqScjAd/+ien80s6Egjm olga@desk"
 OPERATOR, OPERATOR_SECRET = "night-shift", "for the night 20 byt"
 
 
@@ -117,6 +122,48 @@ def test_the_password_of_an_account_is_not_that_of_ipmi(board: Board) -> None:
     assert before != secret
 
 
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def ubmc(board: Board, *arguments: str, typed: str = "") -> str:
+    program = board.program
+    program.login()
+    known = {"UBMC_URL": program.url, "UBMC_TOKEN": program.token, "HOME": str(board.folder)}
+    done = subprocess.run(
+        [sys.executable, "-m", "ubmc", "--fingerprint", program.fingerprint, *arguments],
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | known,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_command_line_limits_what_an_account_may_over_ipmi(board: Board) -> None:
+    ubmc(board, "user", "ipmi", "admin", "operator")
+    shown = ubmc(board, "user", "show", "admin")
+    assert "IPMI user id" in shown
+    check(board, (Row("ipmitool mc info", fails=True), Row("ipmitool mc info", login={"level": "OPERATOR"})))
+    ubmc(board, "user", "ipmi", "admin", "disable")
+    check(board, (Row("ipmitool mc info", fails=True, login={"level": "USER"}),))
+    ubmc(board, "user", "ipmi", "admin", "enable")
+    ubmc(board, "user", "ipmi", "admin", "role")
+    board.do("POST", "users/admin:unlock", {})
+    check(board, (Row("ipmitool mc info", r"IPMI Version"),))
+
+
+def test_the_command_line_knows_ssh_keys(board: Board) -> None:
+    assert "no SSH keys" in ubmc(board, "user", "ssh-key", "list")
+    assert "SHA256:" in ubmc(board, "user", "ssh-key", "add", "-", typed=PUBLIC_KEY)
+    listed = ubmc(board, "user", "ssh-key", "list", "--user", "admin")
+    assert "ssh-ed25519" in listed
+    ubmc(board, "user", "ssh-key", "delete", listed.split()[0])
+    assert board.rest("users/admin/ssh-keys")["keys"] == []
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -158,7 +205,5 @@ def test_a_restart_of_the_bmc_leaves_the_host_and_what_was_set(board: Board, how
         Row("ipmitool raw 0 9 3 0 0", r"^ 01 03 09$"),
         Row("ipmitool user list 1", r"^2\s+admin"),
     )
-    from tests.harness.program import until
-
     until(lambda: board.say("ipmitool mc info").code == 0, 60.0, "IPMI answers again")
     check(board, after)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import pty
+import tty
 import zlib
+from pathlib import Path
 
 import pytest
 from protobuf.wkt import FieldMask
 from tests.harness.consoles import console_house, until
 
+from ubmc.hw.console.tty import TtyLine
 from ubmc.hw.sim.parts.shell import pattern
 from ubmc.kit.errors import Busy, Denied, Invalid, NotFound, Refused, Unauthenticated
 from ubmc.protocols import console as frames
@@ -310,3 +316,49 @@ async def test_watchers_see_who_comes_and_goes() -> None:
             while not (each := (await anext(updates)).console) or each.attachments:
                 pass
         await updates.aclose()
+
+
+async def test_who_writes_to_a_host_that_does_not_listen_can_be_taken_over(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    async with console_house(make_line=lambda _: TtyLine(Path(os.ttyname(slave)))) as house:
+        try:
+            async with house.attach("ann", writing=WRITE) as ann, house.attach("bob") as bob:
+                await ann.next(frames.Hello)
+                typing = asyncio.create_task(ann.type(b"a" * MEBIBYTE))
+                await asyncio.sleep(0.2)
+                assert not typing.done()  # the line is full, and so are the sockets
+                await bob.send(frames.Take(over=True))
+                while not (await bob.next(frames.State)).writing:
+                    pass
+                await bob.type(b"bob")
+                os.set_blocking(master, False)
+                heard = bytearray()
+                async with asyncio.timeout(10):
+                    while not heard.endswith(b"bob"):
+                        with contextlib.suppress(BlockingIOError):
+                            heard += os.read(master, 65536)
+                        await asyncio.sleep(0.001)
+                assert len(heard) < MEBIBYTE
+                while not ann.written.dropped:
+                    await ann.next(frames.Written)
+                typing.cancel()
+                await asyncio.gather(typing, return_exceptions=True)
+        finally:
+            house.task.cancel()
+            await asyncio.gather(house.task, return_exceptions=True)
+            os.close(master)
+            os.close(slave)
+
+
+async def test_who_reads_nothing_is_hung_up_on_when_the_session_ends() -> None:
+    async with console_house() as house, house.attach("ann") as ann, house.attach("bob", writing=WRITE) as bob:
+        await ann.next(frames.Hello)
+        await house.boot()
+        await bob.log_in()
+        await bob.type(b"send 900000\r")
+        await bob.see(b"\r\nsent 900000 bytes")
+        house.sessions.tell("bmc.0", SessionEnd(id="session-of-ann", user="ann", reason="logout"))
+        async with asyncio.timeout(10):
+            while [each.user for each in (await house.shown()).attachments] != ["bob"]:
+                await asyncio.sleep(0.02)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import socket
 import statistics
@@ -481,3 +482,20 @@ async def test_a_hundred_sessions_at_once_are_served() -> None:
                         assert remote.answer(request) == (0, DEVICE_ID)
 
         await aside(talk)
+
+
+async def test_pings_of_freeipmi_are_answered() -> None:
+    """Both speak to port 623 only."""
+    if shutil.which("rmcpping") is None:
+        pytest.skip("apt install freeipmi-tools")
+    alone = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}.2"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.bind((alone, 623))
+        except PermissionError:
+            pytest.skip("port 623 needs root")
+    async with ipmi_house(replace(BOTH, listen=((alone, 623),))):
+        said = await tool("rmcpping", "-c", "2", "-v", alone)
+        assert "2 pings transmitted, 2 pongs received" in said
+        said = await tool("ipmiping", "-c", "2", "-v", alone)
+        assert "2 requests transmitted, 2 responses received" in said

@@ -92,7 +92,7 @@ def test_every_command_has_help(runner: CliRunner, name: str) -> None:
         (["host", "list", "--url", "a", "--token", "t", "--fingerprint", "12"], 2, "64 hexadecimal digits"),
         (["host", "list", "--url", "a", "--token", "t", "--fingerprint", "12", "--insecure"], 2, "exclude each other"),
         (["host", "list", "--url", "a", "--token", "t", "--cacert", "/nonexistent"], 2, "does not exist"),
-        (["host", "boot"], 2, "say where to boot from: pxe, disk, cd, usb, setup; or --clear"),
+        (["host", "boot"], 2, "say where to boot from: pxe, disk, cd, usb, setup, http, diagnostics, safe; or --clear"),
         (["host", "boot", "pxe", "host.0", "host.1"], 2, "too many words: host.1"),
         (["host", "policy", "sometimes"], 2, "sometimes"),
         (["event", "list", "--since", "yesterday"], 2, "yesterday is no time"),

@@ -43,6 +43,7 @@ from ubmc.boards.spec import BoardSpec
 from ubmc.cli import main as cli
 from ubmc.kit.schema import Schema, load
 from ubmc.kit.subjects import kind_of
+from ubmc.protocols.redfish.tree import TREE
 from ubmc.protocols.rest.decode import decode
 from ubmc.protocols.rest.router import Match, Router
 from ubmc.services.eventlog.record import EVENTS_LOST
@@ -63,6 +64,7 @@ TEMPORAL = re.compile(
     r"\b(?:currently|nowadays|recently|at the moment|coming soon|in the near future)\b", re.IGNORECASE
 )
 API = "/api/v1alpha1"
+REDFISH = re.compile("/redfish/")
 
 
 @cache
@@ -205,9 +207,14 @@ def test_rest_paths_exist(page: Path) -> None:
 def check_curl(call: Curl) -> None:
     """Decode and validate the request as the door would."""
     path, _, query = re.sub(r"^(?:\$\w+|https://[^/]+)", "", call.url).partition("?")
-    if path != METRICS and not path.startswith((API, "/ubmc.")):
+    if path != METRICS and not path.startswith((API, "/ubmc.", "/redfish/")):
         path = API + path  # examples with a shorter prefix
     body = (call.body or "").encode()
+    if REDFISH.match(path):
+        there = TREE.find(path)
+        assert there is not None, path
+        assert there.action is not None or call.verb in there.resource.methods, f"{call.verb} {path}"
+        return
     if found := CONNECT_PATH.fullmatch(path):
         method = schema().at(path)
         assert method is not None, path

@@ -39,7 +39,7 @@ FACTS = LanFacts(
         (Lan.VLAN_PRIORITY, "03"),
         (Lan.CIPHER_COUNT, "02"),
         (Lan.CIPHER_SUITES, "00 11 03"),
-        (Lan.CIPHER_LEVELS, "00 44 00 00 00 00 00 00 00"),
+        (Lan.CIPHER_LEVELS, "00 00 40 00 00 00 00 00 00"),
         (Lan.IPV6_SUPPORT, "03"),
         (Lan.IPV6_ENABLES, "02"),
         (Lan.IPV6_STATUS, "08 08 03"),

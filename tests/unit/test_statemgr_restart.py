@@ -155,6 +155,17 @@ def test_power_that_is_restored_says_by_which_policy(policy: RestorePolicy, caus
     play(body)
 
 
+def test_what_happens_after_a_loss_of_mains_is_shown_though_nobody_said_it() -> None:
+    async def body(world: World) -> None:
+        shown = world.host.message()
+        assert shown.restore_policy is RestorePolicy.UNSPECIFIED
+        assert shown.effective_restore_policy is RestorePolicy.LAST_STATE
+        await world.host.update(Host(name="host.0", restore_policy=RestorePolicy.ALWAYS_ON), None)
+        assert world.host.message().effective_restore_policy is RestorePolicy.ALWAYS_ON
+
+    play(body)
+
+
 def test_a_host_that_ignores_its_shutdown_was_not_restarted() -> None:
     async def body(world: World) -> None:
         await world.see(ON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from ubmc.kit.errors import Refused, Unavailable
 from ubmc.services.usermgr import rules
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.sessions import Moment, SessionOptions, open_session
-from ubmc.services.usermgr.store import Change, State, Store
+from ubmc.services.usermgr.ssh_keys import SshKey
+from ubmc.services.usermgr.store import MIGRATIONS, OWNER, Change, State, Store
 
 OPTIONS = SessionOptions()
 OLGA = Account("olga", "ReadOnly", True, False, False, "hash", 1.0, 1.0)
@@ -44,6 +46,34 @@ async def test_what_was_changed_is_there_after_a_restart(database: Database) -> 
     assert found is not None
     assert (found.id, found.user) == (session.id, "olga")
     assert found.expires == pytest.approx(session.expires, abs=1)
+
+
+async def test_secrets_of_earlier_versions_get_user_ids_in_the_order_of_the_names(database: Database) -> None:
+    names = [f"user{number:02}" for number in range(17)]
+    await database.migrate(OWNER, MIGRATIONS[:2])
+
+    def earlier(connection: sqlite3.Connection) -> None:
+        for name in reversed(names):
+            columns = "name, role, enabled, must_change, unclaimed, password, created, password_set, ipmi"
+            secret = b"" if name == "user03" else b"sealed"
+            values = (name, "ReadOnly", 1, 0, 0, "hash", 1.0, 1.0, secret)
+            connection.execute(f"INSERT INTO usermgr_users ({columns}) VALUES ({', '.join('?' * 9)})", values)
+
+    await database.run(earlier)
+    accounts = (await loaded(database)).state.accounts
+    ids = [accounts[name].ipmi_id for name in names]
+    assert ids == [2, 3, 4, 0, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0]
+
+
+async def test_ssh_keys_go_with_their_account(database: Database) -> None:
+    store = await loaded(database)
+    await store.change(lambda state: rules.create(state, OLGA))
+    key = SshKey("0123", "olga", "ssh-ed25519", b"key", "olga@desk", 1.0)
+    await store.change(lambda _state: Change(added_key=key))
+    assert (await loaded(database)).state.ssh_keys == {"olga": (key,)}
+    await store.change(lambda _state: Change(removed=OLGA))
+    assert store.state.ssh_keys == {}
+    assert (await loaded(database)).state.ssh_keys == {}
 
 
 async def test_refusal_changes_nothing(database: Database) -> None:

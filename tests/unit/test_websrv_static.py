@@ -146,9 +146,7 @@ def test_the_lock_file_holds_hashes_and_no_place_to_fetch_from() -> None:
     packages = {name: each for name, each in lock["packages"].items() if name}
     assert len(packages) > 100
     assert [name for name, each in packages.items() if "resolved" in each] == []
-    alone = {
-        name: each for name, each in packages.items() if not each.get("inBundle")
-    }
+    alone = {name: each for name, each in packages.items() if not each.get("inBundle")}
     assert [name for name, each in alone.items() if not each.get("integrity", "").startswith("sha512-")] == []
     wanted = json.loads((webui.WEBUI / "package.json").read_text("utf-8"))
     assert lock["packages"][""]["devDependencies"] == wanted["devDependencies"]

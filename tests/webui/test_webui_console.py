@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def write(board: Board, data: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def shell(board: Board) -> Iterator[Board]:
+def shell(board: Board) -> Board:
     """The host runs, and somebody is logged in on its console."""
     if board.program.request("GET", CONSOLE).status_code != 200:
         pytest.skip("this BMC has no console service yet; nothing to install")
@@ -44,7 +43,7 @@ def shell(board: Board) -> Iterator[Board]:
     until(lambda: b"assword" in said(board), why="it asks for a password")
     write(board, b"root\r")
     until(lambda: said(board).rstrip().endswith((b"$", b"#")), why="a prompt")
-    yield board
+    return board
 
 
 def attached(page: Page, *, writing: bool = True) -> None:

@@ -14,7 +14,6 @@ from tests.webui.webui_house import PHONE, Board, Opener, Watch, axe, check_widt
 
 pytestmark = pytest.mark.e2e
 
-SLOW = 20_000.0
 BUDGET = 300 * 1024
 PAGES = ("/", "/power", "/sensors", "/cooling", "/inventory", "/events", "/users", "/security", "/settings", "/about")
 
@@ -145,12 +144,12 @@ def test_a_killed_door_is_noticed_and_caught_up_with_without_a_reload(
     door = board.program.processes()["websrv"]
     os.kill(door, signal.SIGSTOP)  # so that the state changes while nothing can be heard
     os.kill(door, signal.SIGKILL)
-    expect(page.locator("[data-link='lost']")).to_be_visible(timeout=SLOW)
+    expect(page.locator("[data-link='lost']")).to_be_visible()
     until(lambda: board.program.processes().get("websrv", door) != door, 20, "another websrv")
     until(lambda: answers(board), 20, "websrv answers")
     board.program.power("ON")
-    expect(page.locator("[data-link='live']")).to_be_visible(timeout=SLOW)
-    expect(host.get_by_text("On", exact=True)).to_be_visible(timeout=SLOW)
+    expect(page.locator("[data-link='live']")).to_be_visible()
+    expect(host.get_by_text("On", exact=True)).to_be_visible()
     expect(page.get_by_role("region", name="Last events")).to_contain_text("host.0 went from powering on to on")
     assert page.evaluate("window.notReloaded") is True
 
@@ -170,12 +169,12 @@ def test_the_whole_program_is_restarted_under_an_open_page(open_page: Opener, wa
     expect(value).to_contain_text("°C")
     page.evaluate("window.notReloaded = true")
     board.program.stop()
-    expect(page.get_by_role("alert").filter(has_text="No answer from the BMC")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("alert").filter(has_text="No answer from the BMC")).to_be_visible()
     shot(page, "lost")
     board.program.start()
-    expect(page.locator("[data-link='live']")).to_be_visible(timeout=SLOW)
+    expect(page.locator("[data-link='live']")).to_be_visible()
     board.fault("sensor-stuck", "inlet_temp", 33.3)
-    expect(value).to_have_text("33.3\u00a0°C", timeout=SLOW)
+    expect(value).to_have_text("33.3\u00a0°C")
     board.mend()
     assert page.evaluate("window.notReloaded") is True
 

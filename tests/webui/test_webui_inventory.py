@@ -42,6 +42,7 @@ def test_everything_about_one_part(open_page: Opener, board: Board) -> None:
     until(lambda: page.evaluate("navigator.clipboard.readText()") == asset["serialNumber"], why="it is copied")
     expect(details.get_by_role("button", name="Change the tag")).to_have_count(0)
     expect(details.get_by_role("button", name="Turn the identify light on")).to_have_count(0)
+    page.get_by_role("searchbox").fill("psu")
     shots(page, "inventory-part")
     axe(page)
 
@@ -78,17 +79,18 @@ def test_the_identify_light_is_turned_on_from_any_part_of_the_chassis(open_page:
     expect(page.get_by_role("button", name="Turn the identify light on")).to_be_visible()
 
 
-def test_a_supply_that_is_pulled_is_shown_so(open_page: Opener, board: Board) -> None:
-    page = open_page("ReadOnly", "/inventory")
-    row = page.locator("[data-asset='psu.1']")
-    expect(row).to_be_visible()
-    targets = board.call("GET", "/api/v1alpha1/simulation/fault-kinds")["faultKinds"]
-    pulled = next((each for each in targets if "psu.1" in each["targets"] and "absent" in each["kind"]), None)
-    if pulled is None:
-        pytest.skip("the simulated machine cannot lose a supply; nothing to install")
-    board.fault(pulled["kind"], "psu.1")
+def test_a_part_that_is_pulled_and_put_back_is_shown_so(open_page: Opener, board: Board) -> None:
+    page = open_page("ReadOnly", "/inventory?asset=drive.3")
+    row = page.locator("[data-asset='drive.3']")
+    details = page.get_by_role("region", name="drive.3")
+    expect(details).to_contain_text("DR0003")
+    board.fault("asset-unplugged", "drive.3")
     expect(row).to_contain_text("Not there", timeout=20_000)
+    expect(details).not_to_contain_text("DR0003")
+    expect(page.get_by_text("1 not there")).to_be_visible()
     board.mend()
+    expect(row).not_to_contain_text("Not there", timeout=20_000)
+    expect(details).to_contain_text("DR0003")
 
 
 def test_on_a_phone_the_chosen_part_comes_into_sight(open_page: Opener) -> None:

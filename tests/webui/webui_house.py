@@ -19,7 +19,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    expect,
+    sync_playwright,
+)
 from tests.harness.program import ADMIN_PASSWORD, Program
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +43,9 @@ NARROWEST = 360
 PASSWORD = "a long enough passphrase"
 # WCAG 2.2 AA and what else axe holds for good practice
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SECONDS = 10.0
+SECONDS = 20.0
+"""A busy machine is slow, and then nothing is wrong."""
+expect.set_options(timeout=SECONDS * 1000)
 
 
 def chromium_path() -> str:
@@ -215,7 +226,13 @@ def check_width(page: Page) -> None:
 
 
 def shots(page: Page, name: str) -> None:
-    """Pictures of a page: desktop and phone, light and dark. It must fit into the narrowest phone too."""
+    """Pictures of a page: desktop and phone, light and dark. It must fit into the narrowest phone too.
+
+    With UBMC_DOC_PICTURES set, those that docs/webui.md shows are made anew.
+    """
+    documented = ROOT / "docs" / "pictures" / f"webui-{name}.png"
+    if os.environ.get("UBMC_DOC_PICTURES") and documented.exists():
+        page.screenshot(path=documented)
     for width, height, kind in ((*DESKTOP, "desktop"), (*PHONE, "phone")):
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):

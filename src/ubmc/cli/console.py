@@ -60,12 +60,13 @@ _ATTACH = "attach"
 class _Consoles(Noun):
     """A group whose usual command need not be named."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """The name of a host in the place of a command means: attach."""
-        first = next((word for word in args if not word.startswith("-")), "")
-        if first.startswith("host.") and first not in self.commands:
+        if args and args[0].startswith("host.") and args[0] not in self.commands:
             args = [_ATTACH, *args]
-        return super().parse_args(ctx, args)
+        return super().resolve_command(ctx, args)
 
 
 console = _Consoles(

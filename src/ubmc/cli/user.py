@@ -11,6 +11,7 @@ from ubmc.cli.recover import recover
 from ubmc.cli.resource import Listing, Resource, add_list, add_show
 from ubmc.cli.session import load
 from ubmc.cli.settings import Noun, Settings, pass_settings
+from ubmc.cli.ssh_key import ssh_key
 from ubmc.cli.terminal import printable
 from ubmc.cli.text import columns, format_value
 from ubmc.client import Client
@@ -21,6 +22,7 @@ from ubmc.v1alpha1.user_pb import (
     CreateUserRequest,
     DeleteIpmiSecretRequest,
     DeleteUserRequest,
+    IpmiPrivilege,
     ResetIpmiSecretRequest,
     UnlockUserRequest,
     UpdateUserRequest,
@@ -49,6 +51,10 @@ USERS = Resource(
         "second_factor",
         "recovery_codes_left",
         "IPMI: ipmi_enabled",
+        "IPMI user id: ipmi_user_id",
+        "IPMI refused: ipmi_disabled",
+        "IPMI level at most: ipmi_privilege_limit",
+        "SSH keys: ssh_keys",
         "certificate_identities",
     ),
 )
@@ -63,6 +69,13 @@ SESSIONS = Listing(
     key="id",
 )
 
+IPMI_LEVELS = {
+    "role": IpmiPrivilege.UNSPECIFIED,
+    "administrator": IpmiPrivilege.ADMINISTRATOR,
+    "operator": IpmiPrivilege.OPERATOR,
+    "user": IpmiPrivilege.USER,
+    "none": IpmiPrivilege.NO_ACCESS,
+}
 ROLES = ("Administrator", "Operator", "ReadOnly")
 
 
@@ -84,6 +97,7 @@ add_list(user, USERS)
 add_show(user, USERS, optional=False)
 user.add_command(second_factor)
 user.add_command(recover)
+user.add_command(ssh_key)
 
 session = Noun("session", help="Sessions: list and end them.")
 add_list(session, SESSIONS)
@@ -180,6 +194,18 @@ def ipmi_secret(settings: Settings, name: str, short: bool, delete: bool) -> Non
             return
         answer = client.ask(UserService.ResetIpmiSecret, ResetIpmiSecretRequest(name=name, short=short))
     settings.output.say(answer, printable(answer.secret))
+
+
+@user.command("ipmi")
+@click.argument("name")
+@click.argument("what", type=click.Choice(["enable", "disable", *IPMI_LEVELS]))
+@pass_settings
+def ipmi(settings: Settings, name: str, what: str) -> None:
+    """Let an account use IPMI or not, or say what it may do there at most; `role`: as its role allows."""
+    if what in IPMI_LEVELS:
+        _update(settings, User(name=name, ipmi_privilege_limit=IPMI_LEVELS[what]), "ipmi_privilege_limit")
+    else:
+        _update(settings, User(name=name, ipmi_disabled=what == "disable"), "ipmi_disabled")
 
 
 @user.command("delete")

@@ -17,8 +17,8 @@ from .console_pb import DeleteConsoleRecordingRequest, DeleteConsoleRecordingRes
 
 
 class ConsoleService:
-    """Reads and writes serial consoles, and sets how they work. People attach to a console by WebSocket
-    (`/api/v1alpha1/hosts/{name}/console:attach`), SSH or IPMI; the calls here are for programs.
+    """Reads and writes serial consoles, and sets how they work. People attach to a console by WebSocket (`console:attach`
+    below the host, see docs/consolesrv.md), SSH or IPMI; the calls here are for programs.
 
     The bytes that a host has written are numbered: a byte has an `offset`, which counts within an `epoch`. As long as the
     epoch stays the same, reading can go on at any offset that is still kept, without a gap and without a byte twice.

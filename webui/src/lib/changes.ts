@@ -2,7 +2,7 @@
 
 /** `minPasswordLength` as the schema has it: `min_password_length`. */
 export function pathOf(key: string): string {
-  return key.replace(/[A-Z]|(?<=[a-z])[0-9]+/g, (part) => `_${part.toLowerCase()}`);
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** The paths of the keys whose values differ; lists count by what is in them. */

@@ -122,7 +122,7 @@ def lan(parameter: int, facts: LanFacts, selector: int = 0) -> bytes:
         Lan.VLAN_PRIORITY: bytes((facts.vlan_priority & 0x07,)),
         Lan.CIPHER_COUNT: bytes((len(suites),)),
         Lan.CIPHER_SUITES: b"\x00" + bytes(suites),
-        Lan.CIPHER_LEVELS: b"\x00" + _levels(len(suites)),
+        Lan.CIPHER_LEVELS: b"\x00" + _levels(suites),
         Lan.IPV6_SUPPORT: b"\x03",  # IPv6 only, or both, can be had
         Lan.IPV6_ENABLES: bytes((0x02 if facts.ipv6 else 0x00,)),  # both, or IPv4 only
         Lan.IPV6_STATUS: bytes((_MOST_STATIC, _MOST_DYNAMIC, 0x03)),  # DHCPv6 and SLAAC can be had
@@ -142,9 +142,12 @@ def lan(parameter: int, facts: LanFacts, selector: int = 0) -> bytes:
         raise Completion(0x80) from error
 
 
-def _levels(count: int) -> bytes:
-    """Each suite for all levels up to administrator: 4 bits a suite, 16 of them."""
-    nibbles = [Level.ADMINISTRATOR if index < count else 0 for index in range(16)]
+def _levels(suites: Sequence[int]) -> bytes:
+    """The highest level of each suite, 4 bits a suite.
+
+    Clients, and advice on how to close suite 0, take the place for the number of the suite; so 17 has none.
+    """
+    nibbles = [Level.ADMINISTRATOR if number in suites else 0 for number in range(16)]
     return bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2], strict=True))
 
 

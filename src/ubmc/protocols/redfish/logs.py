@@ -34,6 +34,7 @@ OF_MANAGER = f"{ROOT}/Managers/{{manager}}/LogServices"
 OF_SYSTEM = f"{ROOT}/Systems/{{system}}/LogServices"
 EVENT_LOG, AUDIT, SEL = "EventLog", "Audit", "SEL"
 
+_ALWAYS_FINE = ("Session.Ended",)  # its outcome says why
 _NAMES = {EVENT_LOG: "Event Log", AUDIT: "Audit Trail", SEL: "System Event Log"}
 
 
@@ -105,7 +106,7 @@ def entry(event: Event, kinds: Mapping[str, EventKind], place: Callable[[str], s
 
 def audit_entry(record: AuditRecord) -> Body:
     """One record of the audit trail."""
-    severity = "OK" if record.outcome == "ok" else "Warning"
+    severity = "OK" if record.outcome == "ok" or record.action in _ALWAYS_FINE else "Warning"
     target = f" {record.target}" if record.target else ""
     return known(
         {

@@ -76,6 +76,8 @@ class Attachment:
         self._stale = False  # the state has to be told
         self._told_written = 0
         self._end: frames.End | None = None
+        self._link: ByteLink | None = None
+        self._typing: asyncio.Task[None] | None = None
 
     def wake(self, *, state: bool = False) -> None:
         """There is something to be sent."""
@@ -83,9 +85,16 @@ class Attachment:
         self._dirty.set()
 
     def end(self, reason: str, message: str) -> None:
-        """Say good-bye and close; see `frames.End`."""
+        """Say good-bye and close; see `frames.End`. Who does not read that within a second is hung up on."""
+        if self._end is None and self._link is not None:
+            asyncio.get_running_loop().call_later(END_SECONDS, self._link.abort)
         self._end = self._end or frames.End(reason, message)
         self._dirty.set()
+
+    def interrupt(self) -> None:
+        """It writes no longer; what the line has not taken of it yet is dropped."""
+        if self._typing is not None:
+            self._typing.cancel()
 
     def message(self, *, writer: bool) -> ConsoleAttachment:
         """As the API shows it."""
@@ -103,6 +112,7 @@ class Attachment:
 
     async def serve(self, link: ByteLink, hello: frames.Hello) -> None:
         """Read and write until the other end leaves, or `end` is called."""
+        self._link = link
         receiving = asyncio.create_task(self._receive(link))
         sending = asyncio.create_task(self._send(link, hello, receiving))
         try:
@@ -182,14 +192,23 @@ class Attachment:
         if not self._owner.state_for(self).writing:
             self.wake(state=True)
             return
+        self._typing = typing = asyncio.create_task(self._owner.input(self, data))
         try:
-            await self._owner.input(self, data)
+            await asyncio.wait({typing})
+        finally:
+            typing.cancel()
+            self._typing = None
+        error = None if typing.cancelled() else typing.exception()
+        if error is None and not typing.cancelled():
             self.written_bytes += len(data)
             self.reason = ""
-        except UbmcError as error:
+        else:
             self.dropped_bytes += len(data)
+        if isinstance(error, UbmcError):
             self.reason = error.message
-            self.wake(state=True)
+            self._stale = True
+        elif error is not None:
+            raise error
         self.wake()
 
     async def _signal(self, frame: frames.Break | frames.SysRq) -> None:

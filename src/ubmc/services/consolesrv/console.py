@@ -321,6 +321,7 @@ class Console:
         else:
             if before is not None:
                 before.reason = f"{by.who.user} has taken over"
+                before.interrupt()
                 self._tell_taken(by.who.user, before.who.user)
             self.writer, by.reason = by, ""
         self._wake(state=True)
@@ -338,6 +339,7 @@ class Console:
         if before is None:
             return ""
         before.reason = f"{by} has taken the right to write away"
+        before.interrupt()
         self.writer = None
         self._tell_taken(by, before.who.user)
         self._wake(state=True)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from ubmc.kit import call as calls
+from ubmc.kit import tracing
 from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call
 from ubmc.kit.errors import FACES, UbmcError
@@ -104,7 +105,8 @@ class Context:
                 raise Completion(Code.INSUFFICIENT_PRIVILEGE, "there is no session")
             return await self.bus.ask(token, request, timeout=timeout, key=key)
         signed = await self.identity.signed()
-        call = Call(self.clock() + timeout, Trace.new(), key, self.source, signed, self.bus.verifier.verify(signed))
+        trace = tracing.current.get() or Trace.new()
+        call = Call(self.clock() + timeout, trace, key, self.source, signed, self.bus.verifier.verify(signed))
         marked = calls.current.set(call)  # so that news told meanwhile name the cause
         try:
             return await self.bus.forward(token, request, call)
@@ -202,7 +204,7 @@ class Table:
             return _BUG + prefix
         if isinstance(answer, bytes):
             return _OK + prefix + answer
-        return _finish(answer, prefix, netfn, number)
+        return _finish(answer, prefix, command)
 
     async def answer(self, context: Context, netfn: int, number: int, data: bytes) -> bytes:
         """The answer to a request: completion code and data. Never raises but when cancelled."""
@@ -216,14 +218,15 @@ class Table:
             raise Completion(Code.LENGTH_INVALID)
 
 
-async def _finish(answer: Awaitable[bytes], prefix: bytes, netfn: int, number: int) -> bytes:
+async def _finish(answer: Awaitable[bytes], prefix: bytes, command: Command) -> bytes:
     try:
-        async with asyncio.timeout(COMMAND_SECONDS):
-            return _OK + prefix + await answer
+        with tracing.span(f"ipmi {command.name}", Trace.new()):
+            async with asyncio.timeout(COMMAND_SECONDS):
+                return _OK + prefix + await answer
     except (Completion, UbmcError, TimeoutError) as error:
         return _code(error) + prefix + _data(error)
     except Exception:
-        log.exception("a bug: an IPMI command failed", extra={"netfn": netfn, "command": number})
+        log.exception("a bug: an IPMI command failed", extra={"netfn": command.netfn, "command": command.number})
         return _BUG + prefix
 
 

@@ -138,6 +138,7 @@ class ManagedHost:
             restart_cause=self.memory.restart_cause,
             restart_time=_timestamp(self.memory.restart_time_us) if self.memory.restart_time_us else None,
             boot_order=list(self._sight.boot_order),
+            effective_restore_policy=self._policy,
         )
 
     def watchdog(self) -> HostWatchdog:

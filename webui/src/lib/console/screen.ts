@@ -29,7 +29,6 @@ export class Screen {
 
   constructor(parent: HTMLElement, label: string, events: ScreenEvents) {
     this.terminal = new Terminal({
-      documentOverride: this.#sheets.document,
       scrollback: SCROLLBACK,
       fontFamily: getComputedStyle(parent).fontFamily,
       fontSize: 14,
@@ -43,7 +42,7 @@ export class Screen {
     for (const code of REFUSED_OSC) this.terminal.parser.registerOscHandler(code, () => true);
     this.terminal.loadAddon(this.#fit);
     this.terminal.loadAddon(this.#search);
-    this.#sheets.during(() => this.terminal.open(parent));
+    this.terminal.open(parent);
     this.terminal.textarea?.setAttribute('aria-label', label);
     const encoder = new TextEncoder();
     // what old output asks of a terminal was answered long ago; an answer now would be typed into the host

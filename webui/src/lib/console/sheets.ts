@@ -3,7 +3,8 @@
  *
  * xterm writes its theme into `<style>` elements and colours into `style` attributes; our `style-src 'self'` refuses
  * both. What scripts do by the CSS object model is allowed, so the same text goes there: the elements' text into
- * constructed style sheets, the attributes into `element.style`.
+ * constructed style sheets, the attributes into `element.style`. As long as a terminal is on the page, the document
+ * therefore makes these two kinds of elements so; xterm asks it directly, whatever document it is given.
  */
 
 type Make = (tag: string, options?: ElementCreationOptions) => HTMLElement;
@@ -11,81 +12,62 @@ type Make = (tag: string, options?: ElementCreationOptions) => HTMLElement;
 /** Where the styles of one terminal go. */
 export class Sheets {
   #sheets = new Set<CSSStyleSheet>();
-  #real: Document;
-  #make: Make;
+  #document: { createElement?: Make } & Pick<Document, 'adoptedStyleSheets'>;
+  #native: Make;
+  readonly #make: Make = (tag, options) => this.#element(tag, options);
 
   constructor(real: Document) {
-    this.#real = real;
-    this.#make = real.createElement.bind(real);
+    this.#document = real as unknown as { createElement?: Make } & Pick<Document, 'adoptedStyleSheets'>;
+    this.#native = Document.prototype.createElement.bind(real);
+    this.#document.createElement = this.#make;
   }
 
-  /** What xterm takes for the document: the real one, but for the elements that it makes. */
-  get document(): Document {
-    const create: Make = (tag, options) => this.#element(tag, options);
-    return new Proxy(this.#real, {
-      get(target, name) {
-        if (name === 'createElement') return create;
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
-      }
-    });
-  }
-
-  /** Do something during which the real document makes such elements too; parts of xterm ask that one. */
-  during(what: () => void): void {
-    const real = this.#real as unknown as { createElement?: Make };
-    real.createElement = (tag, options) => this.#element(tag, options);
-    try {
-      what();
-    } finally {
-      // what lies on the prototype holds again
-      delete real.createElement;
-    }
-  }
-
-  /** Take all styles away. */
+  /** Takes all styles away; elements are made as ever again. */
   dispose(): void {
+    // what lies on the prototype holds again, unless the next terminal is there already
+    if (this.#document.createElement === this.#make) delete this.#document.createElement;
     for (const sheet of [...this.#sheets]) this.#drop(sheet);
   }
 
   #element(tag: string, options?: ElementCreationOptions): HTMLElement {
     // a `<style>` is refused even while it is empty, so something else takes its place
-    const element = tag === 'style' ? this.#make('span') : this.#make(tag, options);
-    if (tag === 'style') this.#route(element);
-    else if (tag === 'span') attributesByModel(element);
-    return element;
+    if (tag === 'style') return this.#route(this.#native('span'));
+    const element = this.#native(tag, options);
+    return tag === 'span' ? attributesByModel(element) : element;
   }
 
-  #route(element: HTMLElement): void {
+  #route(element: HTMLElement): HTMLElement {
     const sheet = new CSSStyleSheet();
     element.hidden = true;
     this.#sheets.add(sheet);
-    this.#real.adoptedStyleSheets = [...this.#real.adoptedStyleSheets, sheet];
+    this.#document.adoptedStyleSheets = [...this.#document.adoptedStyleSheets, sheet];
     let text = '';
     Object.defineProperty(element, 'textContent', {
       get: () => text,
       set: (value: string) => {
         text = value;
         sheet.replaceSync(value);
-      }
+      },
     });
     const remove = element.remove.bind(element);
     element.remove = () => {
       this.#drop(sheet);
       remove();
     };
+    return element;
   }
 
   #drop(sheet: CSSStyleSheet): void {
     this.#sheets.delete(sheet);
-    this.#real.adoptedStyleSheets = this.#real.adoptedStyleSheets.filter((each) => each !== sheet);
+    this.#document.adoptedStyleSheets = this.#document.adoptedStyleSheets.filter((each) => each !== sheet);
   }
 }
 
-function attributesByModel(element: HTMLElement): void {
+function attributesByModel(element: HTMLElement): HTMLElement {
   const set = element.setAttribute.bind(element);
   element.setAttribute = (name, value) => {
     if (name === 'style') element.style.cssText = value;
     else set(name, value);
   };
+  return element;
 }
