@@ -94,6 +94,11 @@ REFUSED = {
     "two hosts": (400, "host", get(b"Host: x", b"Host: x")),
     "no host": (400, "host", get(b"Accept: x")),
     "unknown method": (501, "method", b"FAKEMETHOD / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "unknown method behind a body": (
+        501,
+        "method",
+        post(b"Content-Length: 2", body=b"{}FAKE / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ),
     "not http": (400, "malformed", b"\x16\x03\x01 hello\r\n\r\n"),
     "bare line feeds": (400, "malformed", b"GET / HTTP/1.1\nHost: x\n\n"),
     "space before colon": (400, "malformed", get(b"Host : x")),

@@ -58,7 +58,11 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
         ),
         "sensors": (
             Row(f"ipmi-sensors {CACHE}", [r"cpu0_temp .* Temperature .* C ", r"fan0_rpm .* RPM "], before=warm_cache),
-            Row(f"ipmi-sensors {CACHE} --output-sensor-thresholds", r"cpu0_temp .* \d+\.00 .* 'OK'"),
+            Row(
+                f"ipmi-sensors {CACHE} --output-sensor-thresholds",
+                r"cpu0_temp .*\| \d+\.00 .*\| \d+\.00 .* 'OK'",
+                patience=10.0,
+            ),
             Row(
                 f"ipmimonitoring {CACHE} --sdr-cache-recreate --comma-separated-output --no-header-output"
                 " --ignore-not-available-sensors --output-sensor-state",
@@ -66,6 +70,7 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
                     r"^\d+,cpu0_temp,Temperature,Nominal,\d+\.\d+,C,'OK'$",
                     r"^\d+,fan0_rpm,Fan,Nominal,\d+\.\d+,RPM,'OK'$",
                 ],
+                patience=10.0,
             ),
             Row(f"ipmi-fru {CACHE}", fru),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tests.ipmi.ipmitool_rows import override
+from tests.ipmi.ipmitool_rows import override, warm
 from tests.ipmi.rows import Row
 
 GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
@@ -17,7 +17,7 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             Row("pyghmi set-bootdev network efi persist", truth=override("_CONTINUOUS", "_PXE", "_UEFI")),
             Row("pyghmi bootdev", [r'"bootdev": "network"', r'"persistent": true', r'"uefimode": true']),
             Row("pyghmi set-bootdev default", truth=override("_DISABLED")),
-            Row("pyghmi sensors", [r'"cpu0_temp": \d', r'"psu0_presence": ']),
+            Row("pyghmi sensors", [r'"cpu0_temp": \d', r'"psu0_presence": '], before=warm, patience=10.0),
             Row("pyghmi inventory", r"CH0001"),
             Row("pyghmi health", r'"health": 0'),
             Row("pyghmi sel", r"\["),

@@ -160,6 +160,20 @@ async def test_resuming_over_a_restart_loses_nothing() -> None:
         assert sightings.count(ConsoleSight.BOOT_PROGRESS) == 1  # not once more after the restart
 
 
+async def test_who_resumes_right_after_a_restart_waits_for_what_was_there_before() -> None:
+    async with console_house() as house:
+        await house.boot()
+        house.machine.act(lambda plant: plant.host.console.write(b"x" * 900_000))
+        async with house.attach(replay=5) as client:
+            await client.next(frames.Output)
+            place, epoch = client.position, client.epoch
+        for _ in range(3):
+            await house.restart()
+            async with house.attach(offset=place, epoch=epoch) as client:
+                hello = await client.next(frames.Hello)
+                assert (hello.resumed, hello.start, hello.end) == ("exact", place, place)
+
+
 async def test_replay_begins_some_bytes_before_the_end() -> None:
     async with console_house() as house:
         await house.boot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 from tests.service.redfish_house import SYSTEM, House, host, house
 
+from ubmc.protocols.redfish.tree import TREE
 from ubmc.v1alpha1.host_pb import HostState
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -321,3 +323,29 @@ async def test_too_much_is_refused_before_anybody_is_known(h: House) -> None:
     assert answer.status_code == 413
     answer = await h.client().patch(SYSTEM, content=b'{"a": "' + b"x" * 300_000 + b'"}')
     assert answer.status_code == 413
+
+
+ODD: tuple[dict[str, str], ...] = (
+    {},
+    {"x-forwarded-for": "127.0.0.1"},
+    {"x-server-addr": "fe80::1", "forwarded": "for=127.0.0.1"},
+    {"authorization": "Bearer"},
+    {"authorization": "Basic !"},
+    {"x-auth-token": ""},
+    {"x-auth-token": "x" * 300},
+    {"cookie": "__Host-ubmc-session=x"},
+)
+
+
+async def test_no_header_opens_anything(h: House) -> None:
+    client = h.client("")
+    paths = [re.sub(r"\{\w+\}", "host.0", resource.template) for resource in TREE if resource.read]
+    paths += [f"{path}/Actions/{action.name}" for path in paths[:20] for action in TREE.resources[1].actions]
+    for number, path in enumerate(paths):
+        for method in ("GET", "PATCH", "POST", "PUT", "DELETE", "OPTIONS"):
+            if (path, method) == ("/redfish/v1/SessionService/Sessions", "POST"):
+                continue  # that is where one logs in
+            answer = await client.request(method, path, headers=ODD[number % len(ODD)], json={"a": 1})
+            refused = (401, 403) if "cookie" in ODD[number % len(ODD)] else (401,)  # 403: without the CSRF token
+            assert answer.status_code in refused, f"{method} {path} {ODD[number % len(ODD)]}: {answer.status_code}"
+    assert h.machines.changed == []

@@ -157,10 +157,10 @@ def test_a_second_factor_by_qr_code(open_page: Opener, board: Board, watch: Watc
     secret = re.sub(r"\s", "", dialog.locator("[data-totp-secret]").inner_text())
     shots(page, "users-second-factor")
     axe(page)
-    dialog.get_by_label("Code").fill("000000")
+    dialog.get_by_label("Code", exact=True).fill("000000")
     dialog.get_by_role("button", name="Confirm").click()
-    expect(dialog.get_by_label("Code")).to_have_attribute("aria-invalid", "true")
-    dialog.get_by_label("Code").fill(pyotp.TOTP(secret).now())
+    expect(dialog.get_by_label("Code", exact=True)).to_have_attribute("aria-invalid", "true")
+    dialog.get_by_label("Code", exact=True).fill(pyotp.TOTP(secret).now())
     dialog.get_by_role("button", name="Confirm").click()
     codes = dialog.locator("[data-secret] li")
     expect(codes).to_have_count(10)
@@ -174,14 +174,14 @@ def test_a_second_factor_by_qr_code(open_page: Opener, board: Board, watch: Watc
     assert login(board, "tina", PASSWORD) == 401
     assert login(board, "tina", PASSWORD, shown[0]) == 200
     page.get_by_role("button", name="New recovery codes").click()
-    dialog.get_by_label("Code").fill("999999")
+    dialog.get_by_label("Code", exact=True).fill("999999")
     dialog.get_by_role("button", name="New recovery codes").click()
     # a wrong code is told, and logs nobody out
     expect(dialog.get_by_role("alert").first).to_be_visible()
     expect(dialog).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Remove the second factor").click()
-    dialog.get_by_label("Code").fill(shown[1])
+    dialog.get_by_label("Code", exact=True).fill(shown[1])
     dialog.get_by_role("button", name="Remove the second factor").click()
     expect(page.get_by_text("Not set up")).to_be_visible()
     assert login(board, "tina", PASSWORD) == 200

@@ -225,8 +225,10 @@ def check_width(page: Page) -> None:
     assert wide <= 0, f"{page.url} is {wide} px wider than the window of {page.viewport_size}"
 
 
-def shots(page: Page, name: str) -> None:
-    """Pictures of a page: desktop and phone, light and dark. It must fit into the narrowest phone too.
+def shots(page: Page, name: str, *, whole: bool = True) -> None:
+    """Pictures of a page: desktop and phone, light and dark; the whole page, or only what the window shows of it.
+
+    It must fit into the narrowest phone too.
 
     With UBMC_DOC_PICTURES set, those that docs/webui.md shows are made anew.
     """
@@ -237,7 +239,7 @@ def shots(page: Page, name: str) -> None:
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
-            page.screenshot(path=artifacts() / f"{name}-{kind}-{theme}.png", full_page=True)
+            page.screenshot(path=artifacts() / f"{name}-{kind}-{theme}.png", full_page=whole)
     page.set_viewport_size({"width": NARROWEST, "height": PHONE[1]})
     check_width(page)
     page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})

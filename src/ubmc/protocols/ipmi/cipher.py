@@ -124,15 +124,16 @@ class Sealer:
 
     def __init__(self, suite: Suite, k1: bytes, k2: bytes) -> None:
         self.code = suite.code
-        self._digest = suite.digest
-        self._k1 = k1
+        self._begun = hmac.new(k1, b"", suite.digest)  # copied for each packet, which is quicker than a new one
         aes = algorithms.AES(k2[:BLOCK])
         self._encryptor = Cipher(aes, modes.CBC(secrets.token_bytes(BLOCK))).encryptor()
         self._decryptor = Cipher(aes, modes.ECB()).decryptor()  # noqa: S305 - of single blocks, CBC is made of it below
 
     def sign(self, data: bytes) -> bytes:
         """The authentication code of a packet, from its authentication type to its next header (Spec table 13-8)."""
-        return hmac.digest(self._k1, data, self._digest)[: self.code]
+        mac = self._begun.copy()
+        mac.update(data)
+        return mac.digest()[: self.code]
 
     def verify(self, data: bytes, code: bytes) -> bool:
         """Whether an authentication code is that of the data."""

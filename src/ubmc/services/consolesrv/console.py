@@ -43,8 +43,8 @@ RECONNECT_SECONDS = 2.0
 """Who writes waits so long for a line that does not work."""
 STOP_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0
-SETTLE_SECONDS = 1.0
-"""Whoever comes before a line works waits for it, so soon after our start: only the line knows its offsets."""
+SETTLE_SECONDS = 5.0
+"""Whoever comes so soon after our start waits for the line, if it numbers its bytes: only it knows the offsets."""
 SYSRQ_PAUSE_SECONDS = 0.05
 _FIRST = "the line is being opened"
 
@@ -96,6 +96,7 @@ class Console:
         self._said = ""
         self._began = time.monotonic()
         self._settled = asyncio.Event()
+        self._backlog = 0  # bytes before this offset were there when the line was opened
         self._empty = asyncio.Event()
         self._up = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -121,7 +122,8 @@ class Console:
                 except UbmcError as error:
                     self._lost(error.message)
                 finally:
-                    if time.monotonic() - self._began >= SETTLE_SECONDS:
+                    resumes = self._store.numbering(self.name) is not None
+                    if not resumes or time.monotonic() - self._began >= SETTLE_SECONDS:
                         self._settled.set()
                     await self.line.close()
                 await asyncio.sleep(self.line.retry_seconds)
@@ -138,7 +140,8 @@ class Console:
             await self._number(opened, known)
         self._fresh, self.connected, self.reason = False, True, ""
         self._said = ""
-        self._settled.set()
+        self._backlog = self._base + opened.end
+        self._settle()
         self._up.set()
         self._watcher.forget()
         log.info("a console works", extra={"console": self.name, "offset": self.ring.end})
@@ -174,11 +177,17 @@ class Console:
             self.recorder.feed(f"\r\n[u-bmc: {lost} bytes of the host are lost]\r\n".encode())
             log.warning("bytes of a console are lost", extra={"console": self.name, "bytes": lost})
         self.ring.append(data, time.time())
+        self._settle()
         if (new := self.ring.end - self._old_until) > 0:
             fresh = data[-new:] if new < len(data) else data
             self._look(fresh)
             self.recorder.feed(fresh)
         self._wake()
+
+    def _settle(self) -> None:
+        """Let readers in, once all is here that was there before."""
+        if self.ring.end >= self._backlog:
+            self._settled.set()
 
     def _look(self, data: bytes) -> None:
         for seen in self._watcher.feed(data, time.monotonic()):
@@ -244,7 +253,7 @@ class Console:
             await link.write(frames.encode(full))
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RECONNECT_SECONDS):
+            async with asyncio.timeout(SETTLE_SECONDS):
                 await self._settled.wait()
         start = begin(self.ring, self.epoch, opening)
         attachment = Attachment(self, opening.who, start.position)

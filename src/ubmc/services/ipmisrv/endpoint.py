@@ -124,11 +124,13 @@ class Endpoint:
         """Send a datagram; what cannot be sent now is lost, as it may be on any network."""
         if self._socket is None:
             return
-        with contextlib.suppress(OSError):
+        try:
             if source:
                 self._socket.sendmsg((datagram,), source, 0, where)
             else:
                 self._socket.sendto(datagram, where)
+        except OSError as error:
+            log.debug("a datagram could not be sent", extra={"error": str(error)})
 
     def _readable(self) -> None:
         for _ in range(GULP):

@@ -1,13 +1,18 @@
 /** A Watch RPC and the things that it tells: open while somebody looks, and a little longer. */
-import type { ConnectError } from '@connectrpc/connect';
+import { Code, type ConnectError } from '@connectrpc/connect';
 
 import { problemOf, type Problem } from '../problem.ts';
 import { Items } from './items.svelte.ts';
-import { Stream, type Reach } from './stream.ts';
+import type { LinkState } from './link.svelte.ts';
+import { Stream, type Reach as Reachable } from './stream.ts';
+
+type Reach = Reachable & { readonly state: LinkState };
 
 // so that going from page to page does not close and open it
 const LINGER_MS = 10_000;
 const SNAPSHOT_MS = 1_500;
+// what a browser says of a connection that broke
+const LOST = new Set([Code.Unknown, Code.Canceled, Code.Aborted]);
 
 /** What differs between the Watch RPCs. */
 export interface Watch<U, T> {
@@ -23,8 +28,8 @@ interface Update {
 export class Watched<T, U extends Update = Update> extends Items<T> {
   /** It runs, and what is here is what the BMC knows. */
   open = $state(false);
-  /** Why it does not run, if it was refused. */
-  problem = $state.raw<Problem>();
+  #refused = $state.raw<Problem>();
+  #link: Reach;
   #stream: Stream<U>;
   #users = 0;
   #linger: ReturnType<typeof setTimeout> | undefined;
@@ -32,6 +37,7 @@ export class Watched<T, U extends Update = Update> extends Items<T> {
 
   constructor(watch: Watch<U, T>, link: Reach) {
     super();
+    this.#link = link;
     this.#stream = new Stream<U>(
       {
         open: (cursor, signal) => watch.open(cursor, signal),
@@ -44,6 +50,11 @@ export class Watched<T, U extends Update = Update> extends Items<T> {
       },
       link,
     );
+  }
+
+  /** Why it does not run although the BMC answers; that it does not answer is shown once for all. */
+  get problem(): Problem | undefined {
+    return this.#link.state === 'live' ? this.#refused : undefined;
   }
 
   /** Looks at it; gives the way to look away: `$effect(() => live.sensors.use())`. */
@@ -64,7 +75,7 @@ export class Watched<T, U extends Update = Update> extends Items<T> {
     this.#close();
     this.#stream.forget();
     this.clear();
-    this.problem = undefined;
+    this.#refused = undefined;
     if (this.#users > 0) this.#stream.start();
   }
 
@@ -82,7 +93,7 @@ export class Watched<T, U extends Update = Update> extends Items<T> {
 
   #tell(state: { open: boolean; error?: ConnectError }): void {
     if (this.open !== state.open) this.open = state.open;
-    if (state.open) this.problem = undefined;
-    else if (state.error) this.problem = problemOf(state.error);
+    if (state.open) this.#refused = undefined;
+    else if (state.error && !LOST.has(state.error.code)) this.#refused = problemOf(state.error);
   }
 }

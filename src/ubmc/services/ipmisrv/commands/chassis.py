@@ -101,7 +101,7 @@ class ChassisCommands:
             raise Completion(Code.NODE_BUSY, "the power cannot be read")
         return Status(
             on=host.state not in _OFF,
-            policy=_POLICIES.get(host.restore_policy or self._ground.options.restore_policy, Restore.NO_CHANGE),
+            policy=_POLICIES.get(host.effective_restore_policy, Restore.NO_CHANGE),
             power_fault=bool(host.trip_reason),
             on_by_command=host.restart_cause is RestartCause.CHASSIS_CONTROL,
             mains_failed=host.restart_cause in _RESTORED,

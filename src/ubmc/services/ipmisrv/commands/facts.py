@@ -43,7 +43,7 @@ T = TypeVar("T")
 RETRY_SECONDS = 0.5
 ABSENT_SECONDS = 30.0
 """Until it is asked again for what this board has not."""
-SENSOR_SECONDS = 1.0
+SENSOR_SECONDS = 0.5
 PAGE = 500
 
 

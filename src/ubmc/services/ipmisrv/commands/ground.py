@@ -19,7 +19,6 @@ from ubmc.services.ipmisrv.commands.facts import Facts
 from ubmc.services.ipmisrv.commands.repository import FruDevice, Repository, fru_devices
 from ubmc.services.ipmisrv.sessions import SessionsView
 from ubmc.services.ipmisrv.settings import Settings
-from ubmc.v1alpha1.host_pb import RestorePolicy
 from ubmc.v1alpha1.sensor_pb import Sensor
 
 log = logging.getLogger("ubmc.ipmisrv")
@@ -45,8 +44,6 @@ class SuiteOptions:
     version: tuple[int, int, int] = (0, 0, 0)
     absent: frozenset[str] = field(default_factory=frozenset)
     """The services of the schema that nobody answers on this board."""
-    restore_policy: RestorePolicy = RestorePolicy.ALWAYS_OFF
-    """The owner's, for a host of which nobody said otherwise."""
     port: int = 623
     cipher_suites: tuple[int, ...] = (17,)
 

@@ -98,7 +98,8 @@ class Http1(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserInvalidMethodError:
-            self._refuse(RequestError(501, "method") if _METHOD.match(data) else RequestError(400, "malformed"))
+            # the end of the body before may have come in the same piece
+            self._refuse(RequestError(501, "method") if _METHOD.search(data) else RequestError(400, "malformed"))
         except httptools.HttpParserError:
             self._refuse(self._error or RequestError(400, "malformed"))
         else:
