@@ -19,13 +19,13 @@ from typing import Any
 
 from tests.harness.program import Program
 
-from bench import budgets, events, idle, redfish, report, sensors, slow, start
+from bench import budgets, events, idle, ipmi, redfish, report, sensors, slow, start
 from bench.companions import Generator, Reference
 from bench.door import CONNECTIONS, TARGETS, DoorBench, Target
 from bench.figures import Figure, spread
 
-PARTS = ("idle", "door", "events", "slow", "start", "sensors", "redfish", "bus")
-APART = {"sensors", "redfish", "bus"}
+PARTS = ("idle", "door", "events", "slow", "start", "sensors", "redfish", "ipmi", "bus")
+APART = {"sensors", "redfish", "ipmi", "bus"}
 """Parts that do not need the program on the usual board."""
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 IDLE_SECONDS = 5.0
@@ -130,6 +130,9 @@ def main() -> int:
     if "redfish" in parts:
         say(f"{redfish.BOARD}: Redfish resources, all sensors at once, {redfish.CLIENTS} streams")
         figures += redfish.measure(wanted.rounds, wanted.seconds)
+    if "ipmi" in parts:
+        say("IPMI beside ipmi_sim and a server on pyghmi")
+        figures += ipmi.measure(wanted.rounds)
     if "bus" in parts:
         say("bus round trips")
         figures += bus_figures(wanted)

@@ -46,6 +46,10 @@ BUDGETS = (
     Budget("Redfish Manager, 16 connections, p99", "value", 20.0),
     Budget("Redfish $expand of all sensors", "value", 50.0),
     Budget("Redfish events lost", "value", 0.0),
+    Budget("IPMI, one session, 8 commands under way, rate", "ratio", 1.5, at_least=True),
+    Budget("IPMI, one session, 8 commands under way, rate, beside ipmi_sim", "ratio", 0.5, at_least=True),
+    Budget("IPMI, one session, one command at a time, rate", "ratio", 1.5, at_least=True),
+    Budget("IPMI, one session, one command at a time, rate, beside ipmi_sim", "ratio", 0.5, at_least=True),
 )
 """Seconds, MiB, ratios, milliseconds and percent of one core, on a development machine with two cores."""
 

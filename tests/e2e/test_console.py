@@ -61,7 +61,7 @@ class Socket:
         self._stack = contextlib.ExitStack()
         opening = connect(
             url, ssl=context, subprotocols=[PROTOCOL], additional_headers=extra, origin=origin,  # type: ignore[list-item, arg-type]
-            compression=None, max_size=1 << 20, proxy=None,
+            compression=None, max_size=1 << 20, proxy=None, open_timeout=30,
         )  # fmt: skip
         self.connection: ClientConnection = self._stack.enter_context(opening)
         self.text = b""
@@ -241,6 +241,7 @@ def test_a_kill_of_the_console_service_costs_no_byte(program: Program) -> None:
         text, place, epoch = socket.text, socket.place, socket.epoch
 
     def again() -> Socket | None:
+        time.sleep(0.2)  # a crowd of connections of one address is thinned out
         with contextlib.suppress(InvalidStatus):
             return Socket(program, f"from={place}&epoch={epoch}")
         return None

@@ -77,9 +77,11 @@ def test_everything_is_read(bmc: Bmc) -> None:
     assert {user["UserName"] for user in facts["Accounts"]["user"]["entries"]} == {
         user["name"] for user in bmc.rest("users")["users"]
     }
-    assert facts["Manager"]["network_protocols"]["entries"][0][1]["HTTPS"]["ProtocolEnabled"] is True
-    drives = [each for each in bmc.rest("assets?page_size=1000")["assets"] if each["kind"] == "ASSET_KIND_DRIVE"]
-    assert len(facts["Systems"]["disk"]["entries"][0][1]) == len([each for each in drives if each.get("present")])
+    assert facts["Manager"]["network_protocols"]["entries"]["HTTPS"]["ProtocolEnabled"] is True
+    assets = bmc.rest("assets?page_size=1000")["assets"]
+    drives = {each["name"] for each in assets if each["kind"] == "ASSET_KIND_DRIVE" and each["present"]}
+    controllers = facts["Systems"]["disk"]["entries"][0][1]
+    assert {drive["Id"] for controller in controllers for drive in controller["Drives"]} == drives
 
 
 def test_power_boot_and_light_are_commanded(bmc: Bmc) -> None:
@@ -139,13 +141,14 @@ def test_what_is_configured_holds(bmc: Bmc) -> None:
     now = bmc.rest("hosts/host.0/bios")["bios"]["attributes"][choice["name"]]
     wanted = next(value["value"] for value in choice["values"] if value["value"] != now)
     ntp = {"NTP": {"ProtocolEnabled": True}}
+    interface = bmc.rest("network/interfaces/eth0")["networkInterface"]["macAddress"]
     play(
         bmc,
         [
             config("SetBiosAttributes", "Systems", bios_attributes={choice["name"]: wanted}),
             config("SetPowerRestorePolicy", "Systems", power_restore_policy="AlwaysOff"),
             config("SetNetworkProtocols", "Manager", network_protocols=ntp),
-            config("SetManagerNic", "Manager", nic_config={"HostName": "by-ansible"}),
+            config("SetManagerNic", "Manager", nic_addr=interface, nic_config={"HostName": "by-ansible"}),
         ],
     )
     assert bmc.rest("hosts/host.0")["host"]["restorePolicy"] == "RESTORE_POLICY_ALWAYS_OFF"

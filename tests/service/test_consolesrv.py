@@ -164,9 +164,10 @@ async def test_who_resumes_right_after_a_restart_waits_for_what_was_there_before
     async with console_house() as house:
         await house.boot()
         house.machine.act(lambda plant: plant.host.console.write(b"x" * 900_000))
-        async with house.attach(replay=5) as client:
-            await client.next(frames.Output)
-            place, epoch = client.position, client.epoch
+        async with asyncio.timeout(10):
+            while (shown := await house.shown()).end_offset < 900_000:
+                await asyncio.sleep(0.02)
+        place, epoch = shown.end_offset, shown.epoch
         for _ in range(3):
             await house.restart()
             async with house.attach(offset=place, epoch=epoch) as client:

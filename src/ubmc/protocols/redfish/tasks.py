@@ -58,7 +58,6 @@ def task(of: Task) -> Body:
         "MessageArgs": [of.id],
         "Message": of.message or of.title,
         "MessageSeverity": status,
-        "Severity": status,
     }
     return known(
         {

@@ -9,15 +9,13 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
-
-from protobuf import Message
 
 from ubmc.hw.console.port import BREAK_SECONDS, Chunk, Opened, Resume
 from ubmc.kit.bytelink import ByteLink
 from ubmc.kit.errors import Busy, UbmcError, Unavailable
 from ubmc.protocols import console as frames
 from ubmc.services.consolesrv.attachment import Attachment
+from ubmc.services.consolesrv.news import News, Tell
 from ubmc.services.consolesrv.plan import ConsolePlan, Settings
 from ubmc.services.consolesrv.recording import Recorder
 from ubmc.services.consolesrv.ring import Ring
@@ -25,16 +23,8 @@ from ubmc.services.consolesrv.sights import Watcher
 from ubmc.services.consolesrv.start import Opening, Start, begin
 from ubmc.services.consolesrv.store import Numbering, Store
 from ubmc.v1alpha1.console_pb import (
-    ConsoleAttach,
-    ConsoleDetach,
-    ConsoleSight,
-    ConsoleSighting,
-    ConsoleTakeOver,
-    ConsoleWrite,
     ConsoleWriting,
 )
-from ubmc.v1alpha1.event_kind_pb import Severity
-from ubmc.v1alpha1.host_pb import Cause
 
 log = logging.getLogger("ubmc.consolesrv")
 
@@ -47,15 +37,6 @@ SETTLE_SECONDS = 5.0
 """Whoever comes so soon after our start waits for the line, if it numbers its bytes: only it knows the offsets."""
 SYSRQ_PAUSE_SECONDS = 0.05
 _FIRST = "the line is being opened"
-
-
-class Tell(Protocol):
-    """How news are told."""
-
-    def __call__(
-        self, component: str, news: Message[Any], *, severity: Severity = ..., cause: Cause | None = ...
-    ) -> object:
-        """Tell it; never waits."""
 
 
 class Console:
@@ -86,7 +67,7 @@ class Console:
         self.more = asyncio.Event()
         """Set, and replaced, whenever the ring has got more."""
         self._store = store
-        self._tell = tell
+        self._news = News(plan.name, tell)
         self._changed = changed
         self._watcher = Watcher(plan.sights)
         self._numbering: Numbering | None = None
@@ -191,11 +172,7 @@ class Console:
 
     def _look(self, data: bytes) -> None:
         for seen in self._watcher.feed(data, time.monotonic()):
-            sighting = ConsoleSighting(
-                name=self.name, sight=seen.plan.sight, progress=seen.plan.progress, text=seen.text
-            )
-            grave = seen.plan.sight is ConsoleSight.PANIC
-            self._tell(self.name, sighting, severity=Severity.CRITICAL if grave else Severity.UNSPECIFIED)
+            self._news.seen(seen)
 
     def _lost(self, reason: str) -> None:
         if self.connected is not False or self.reason != reason:
@@ -258,10 +235,7 @@ class Console:
         start = begin(self.ring, self.epoch, opening)
         attachment = Attachment(self, opening.who, start.position)
         self.attachments[attachment.id] = attachment
-        who, cause = opening.who, Cause(kind="user", user=opening.who.user)
-        self._tell(
-            self.name, ConsoleAttach(name=self.name, user=who.user, door=who.door, source=who.source), cause=cause
-        )
+        self._news.attached(opening.who)
         if opening.writing is not ConsoleWriting.UNSPECIFIED:
             self.take(attachment, over=opening.writing is ConsoleWriting.TAKE_OVER)
         self._changed(self)
@@ -275,9 +249,7 @@ class Console:
                 self.writer = None
                 self._wake(state=True)
             self._changed(self)
-            detach = ConsoleDetach(name=self.name, user=who.user, door=who.door, source=who.source)
-            detach.read_bytes, detach.written_bytes = attachment.read_bytes, attachment.written_bytes
-            self._tell(self.name, detach, cause=cause)
+            self._news.detached(attachment)
 
     def _hello(self, attachment: Attachment, start: Start) -> frames.Hello:
         state = self.state_for(attachment)
@@ -331,7 +303,7 @@ class Console:
             if before is not None:
                 before.reason = f"{by.who.user} has taken over"
                 before.interrupt()
-                self._tell_taken(by.who.user, before.who.user)
+                self._news.taken(by.who.user, before.who.user)
             self.writer, by.reason = by, ""
         self._wake(state=True)
 
@@ -350,20 +322,15 @@ class Console:
         before.reason = f"{by} has taken the right to write away"
         before.interrupt()
         self.writer = None
-        self._tell_taken(by, before.who.user)
+        self._news.taken(by, before.who.user)
         self._wake(state=True)
         return before.who.user
-
-    def _tell_taken(self, user: str, before: str) -> None:
-        cause = Cause(kind="user", user=user)
-        self._tell(self.name, ConsoleTakeOver(name=self.name, user=user, before=before), cause=cause)
 
     async def input(self, by: Attachment, data: bytes) -> None:
         """The writer's bytes."""
         if not by.wrote:
             by.wrote = True
-            news = ConsoleWrite(name=self.name, user=by.who.user, door=by.who.door)
-            self._tell(self.name, news, cause=Cause(kind="user", user=by.who.user))
+            self._news.wrote(by.who)
         await self.write(data)
 
     async def write_for(self, user: str, data: bytes, *, take_over: bool) -> None:

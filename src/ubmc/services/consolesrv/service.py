@@ -23,6 +23,7 @@ from ubmc.kit.service import Service, lasting, on, rpc, stream
 from ubmc.services.consolesrv import messages
 from ubmc.services.consolesrv.attachment import Who
 from ubmc.services.consolesrv.console import Console
+from ubmc.services.consolesrv.news import TOLD
 from ubmc.services.consolesrv.plan import ConsolePlan
 from ubmc.services.consolesrv.recording import compiled
 from ubmc.services.consolesrv.start import Opening
@@ -50,7 +51,7 @@ class ConsoleServer(Service):
     """
 
     name = "consolesrv"
-    tells = (m.ConsoleAttach, m.ConsoleDetach, m.ConsoleTakeOver, m.ConsoleWrite, m.ConsoleSighting)
+    tells = TOLD
 
     def __init__(self, plans: Sequence[ConsolePlan], folder: Path, *, socket_mode: int = 0o600) -> None:
         self._plans = tuple(plans)

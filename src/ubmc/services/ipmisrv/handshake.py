@@ -123,12 +123,15 @@ class Handshake:
         return None
 
     def _make_room(self, address: str) -> None:
-        """The oldest of the address makes way, or the oldest of all: who is in earnest needs milliseconds."""
+        """The oldest of the address makes way, or the oldest of all: who is in earnest needs milliseconds.
+
+        That is no failed login of theirs: whoever sends enough requests from anywhere could make anybody fail.
+        """
         own = [half.system_id for half in self._half.values() if half.address == address]
         if len(own) >= self._limits.half_open_per_address:
-            self._given_up(self._half.pop(own[0]))
+            del self._half[own[0]]
         elif len(self._half) >= self._limits.half_open:
-            self._given_up(self._half.popitem(last=False)[1])
+            self._half.popitem(last=False)
 
     # --- RAKP 1 and 2 ---------------------------------------------------------------------------------------------
 

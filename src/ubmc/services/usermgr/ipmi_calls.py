@@ -183,8 +183,7 @@ class IpmiCalls(Core):
         """The secret for the IPMI door; whatever keeps somebody out is answered alike."""
         state, now = self._store.state, time.time()
         account = state.accounts.get(request.name)
-        locked = self._locks.left(request.name, time.monotonic()) or self._source_locked(request.source)
-        if account is None or locked or not ipmi_rules.admits(state, account, now):
+        if account is None or self._locked(request.name, request.source) or not ipmi_rules.admits(state, account, now):
             raise NotFound("there is no such account for IPMI")
         return GetIpmiKeyResponse(
             key=self._secret(account).rstrip(b"\0"),
@@ -192,6 +191,9 @@ class IpmiCalls(Core):
             ipmi_user_id=account.ipmi_id,
             privilege_level=ipmi_rules.limit_of(state, account, now),
         )
+
+    def _locked(self, name: str, source: str) -> bool:
+        return self._locks.left(name, time.monotonic()) > 0 or self._source_locked(source)
 
     def _source_locked(self, source: str) -> bool:
         return self._sources.left(source_key(source), time.monotonic()) > 0
@@ -202,6 +204,8 @@ class IpmiCalls(Core):
         if not ipmi_rules.USER <= request.privilege_level <= ipmi_rules.ADMINISTRATOR:
             raise invalid("privilegeLevel", "range", "is 2, 3 or 4")
         state = self._store.state
+        if not request.session and self._locked(request.name, request.source):
+            raise NotFound("there is no such account for IPMI")  # it was locked after the handshake had begun
         account = ipmi_rules.check_level(state, state.accounts.get(request.name), request.privilege_level, time.time())
         session = await self._ipmi_session(account, request)
         session.used = time.monotonic()

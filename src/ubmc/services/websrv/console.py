@@ -41,7 +41,7 @@ _PATH = re.compile(r"/api/v1alpha1/hosts/([A-Za-z0-9._-]{1,64})/console:attach")
 _LONGEST_REASON = 120  # of 123 bytes, RFC 6455 section 5.5
 _RESTART, _WRONG, _TOO_BIG, _BUG = 1012, 1002, 1009, 1011  # RFC 6455 section 7.4.1, and IANA's registry
 _OWN_CODES = 4000  # + the HTTP status
-_ENDS = {"session": 4401, "stopping": _RESTART, "broken": _WRONG}
+_ENDS = {"session": 4401, "denied": 4403, "stopping": _RESTART, "broken": _WRONG}
 _KNOWN = frozenset({"from", "epoch", "replay", "write", "takeOver"})
 _FLAGS = {"": False, "true": True, "1": True, "false": False, "0": False}
 
@@ -131,11 +131,13 @@ class ConsoleSocket:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             try:
-                await self._forwarder.identities.renew(admitted.identity.principal.session, admitted.source)
+                now = await self._forwarder.identities.renew(admitted.identity.principal.session, admitted.source)
             except Unauthenticated as error:
                 raise _Closing(_ENDS["session"], error.message) from error
             except UbmcError:
                 continue  # usermgr is away; the next round decides
+            if admitted.method.privilege not in now.principal.privileges:
+                raise _Closing(_ENDS["denied"], "you may do less than when you attached; attach again")
 
 
 def opening(name: str, query: str) -> OpenConsoleRequest:

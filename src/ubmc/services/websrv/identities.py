@@ -116,8 +116,8 @@ class Identities:
             if identity.principal.session == session:
                 del self._known[key]
 
-    async def renew(self, session: str, source: str) -> None:
-        """Ask anew about a session that is in use.
+    async def renew(self, session: str, source: str) -> Identity:
+        """Ask anew about a session that is in use; gives who it is now, who may do less than before.
 
         Raises:
             Unauthenticated: it has ended, or is not known here any more.
@@ -134,6 +134,7 @@ class Identities:
             self._known.pop(_key(shown), None)
             self._shown.pop(session, None)
             raise
+        return identity
 
     def forget(self, identity: Identity) -> None:
         """Forget one, so that it is asked anew."""

@@ -52,6 +52,14 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.scope.setdefault("extensions", {})["tls"] = self._facts.tls
         scope: Any = self.scope  # a key of our own
         scope["ubmc.standing"] = self._facts.standing
+        app = self.app
+
+        async def answered(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope, receive, send)
+            # A refusal with a status of its own is an answer too; uvicorn would report it as a fault.
+            self.handshake_complete = self.handshake_complete or self.initial_response is not None
+
+        self.app = answered
         await super().run_asgi()
 
     def expire(self, now: float) -> None:

@@ -36,11 +36,11 @@ def _host(context: Context) -> Host:
     return host
 
 
-async def _update(context: Context, path: str, **fields: Any) -> None:
-    """Change one field of a host, and see it changed."""
+async def _update(context: Context, *paths: str, **fields: Any) -> None:
+    """Change these fields of a host, and see them changed."""
     host = Host(name=context.params["system"], **fields)
     answer = await context.call(
-        HostService.UpdateHost, UpdateHostRequest(host=host, update_mask=FieldMask(paths=[path]))
+        HostService.UpdateHost, UpdateHostRequest(host=host, update_mask=FieldMask(paths=[*paths]))
     )
     if answer.host is not None:
         context.model.put("host", answer.host.name, answer.host)
@@ -70,7 +70,15 @@ async def _watchdog(context: Context, values: Values) -> None:
         ),
         dont_log=now.dont_log,
     )
-    await _update(context, "watchdog", watchdog=watchdog)
+    # Only what was asked for: it may have been started, fed or stopped since we heard of it.
+    sent = {
+        "watchdog.running": "HostWatchdogTimer/FunctionEnabled" in values,
+        "watchdog.timeout": watchdog.running and now.timeout is None,
+        "watchdog.use": watchdog.running and not now.use,
+        "watchdog.action": action is not None,
+        "watchdog.pretimeout_action": warning is not None,
+    }
+    await _update(context, *(path for path, wanted in sent.items() if wanted), watchdog=watchdog)
 
 
 async def _tag(context: Context, values: Values) -> None:
