@@ -274,6 +274,12 @@ def test_an_update_with_a_mask() -> None:
     assert ask(REAL, "PATCH", HOST, "updateMask=*", {}).update_mask == FieldMask(paths=["*"])
 
 
+@pytest.mark.parametrize("mask", ["tls12", "tls_1_2", "tls1_2"])
+def test_a_mask_may_have_lost_the_underscores_before_digits(mask: str) -> None:
+    found = ask(REAL, "PATCH", "/api/v1alpha1/security-policy", f"updateMask={mask}", {"tls12": True})
+    assert found.update_mask == FieldMask(paths=["tls_1_2"])
+
+
 @pytest.mark.parametrize("mask", ["nothing", "watchdog.nothing", "name.x", "powerActions.x", ",", "watchdog..action"])
 def test_a_mask_that_names_no_field(mask: str) -> None:
     assert field_of(refused(REAL, "PATCH", HOST, f"updateMask={mask}", {})) == "updateMask"

@@ -252,19 +252,29 @@ def _mask(route: Route, resource: DescMessage, request: Any, value: Json) -> Non
         fields = [f.name for f in resource.fields if not given.keys().isdisjoint({f.name, f.json_name})]
         request.update_mask = FieldMask(paths=[name for name in fields if name not in from_path])
         return
+    paths = []
     for path in request.update_mask.paths:
-        if path != "*" and not _reaches(resource, path):
+        found = path if path == "*" else _reached(resource, path)
+        if not found:
             raise _invalid("updateMask", "unknown", f"{_short(path)!r} in updateMask is no field of {route.body_key}")
+        paths.append(found)
+    request.update_mask = FieldMask(paths=paths)
 
 
-def _reaches(message: DescMessage, path: str) -> bool:
-    """Whether a path of a mask ends at a field; only the last part may be a list or a map."""
+def _reached(message: DescMessage, path: str) -> str:
+    """The field at which a path of a mask ends, as the schema spells it; only the last part may be a list or a map.
+
+    Empty if there is none. A path in JSON has lost the underscores before digits (`tls12` for `tls_1_2`).
+    """
     element: object = message
+    names = []
     for name in path.split("."):
         if not isinstance(element, DescMessage) or element.type_name == FIELD_MASK:
-            return False
-        field = next((f for f in element.fields if f.name == name), None)
+            return ""
+        plain = name.replace("_", "")
+        field = next((f for f in element.fields if f.name.replace("_", "") == plain), None)
         if field is None:
-            return False
+            return ""
+        names.append(field.name)
         element = None if isinstance(field.value, DescFieldValueList | DescFieldValueMap) else element_of(field)
-    return True
+    return ".".join(names)
