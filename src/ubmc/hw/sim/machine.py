@@ -183,7 +183,7 @@ def run(directory: Path, settings: Settings, speed: float, ready: Callable[[], N
             os.umask(0o117 if directory.stat().st_mode & stat.S_ISGID else 0o177)
             listener.bind(str(path))
             os.umask(0o077)
-            listener.listen(64)
+            listener.listen(256)
             write_identity(directory, instance)
             _LOG.info("simulated machine %s runs in %s, process %d", instance, directory, os.getpid())
             ready()

@@ -11,7 +11,21 @@ from ubmc.hw.sim.protocol import LONGEST_ANSWER_BYTES, decode_answer, encode
 from ubmc.kit.errors import UbmcError
 
 DEADLINE_SECONDS = 0.3
+_AGAIN_SECONDS = 0.005
 KIND = "sim"
+
+
+def _connect(sock: socket.socket, path: str, deadline: float) -> None:
+    """Connect; waits for a machine that has more callers than it can take in at once (EAGAIN, connect(2))."""
+    while True:
+        try:
+            sock.connect(path)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
 
 
 def apply(place: Mapping[str, Any], percent: float) -> None:
@@ -28,7 +42,7 @@ def apply(place: Mapping[str, Any], percent: float) -> None:
     question = encode({"control": {"do": "fan", "fan": place["fan"], "percent": percent}})
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
         sock.settimeout(DEADLINE_SECONDS)
-        sock.connect(str(place["socket"]))
+        _connect(sock, str(place["socket"]), deadline)
         sock.sendall(question)
         heard = b""
         while not heard.endswith(b"\n"):
