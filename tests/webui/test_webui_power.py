@@ -65,7 +65,7 @@ def test_a_power_cycle_is_watched_live(open_page: Opener) -> None:
     dialog.get_by_role("button", name="Shut down").click()
     expect(
         host.get_by_text("Off", exact=True)
-    ).to_be_visible()  # on the way it may have been shutting down for a moment
+    ).to_be_visible()  # by way of a state of a moment
 
 
 def test_what_hurts_is_not_done_without_a_second_word(open_page: Opener, board: Board) -> None:
