@@ -63,9 +63,7 @@ def test_a_power_cycle_is_watched_live(open_page: Opener) -> None:
     expect(host.get_by_text("On", exact=True)).to_be_visible()
     host.get_by_role("button", name="Shut down").click()
     dialog.get_by_role("button", name="Shut down").click()
-    expect(
-        host.get_by_text("Off", exact=True)
-    ).to_be_visible()  # by way of a state of a moment
+    expect(host.get_by_text("Off", exact=True)).to_be_visible()  # by way of a state of a moment
 
 
 def test_what_hurts_is_not_done_without_a_second_word(open_page: Opener, board: Board) -> None:
