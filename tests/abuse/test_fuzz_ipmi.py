@@ -98,7 +98,7 @@ class Door:
         self.wire = Wire()
 
     def feed(self, datagram: bytes, address: str = "192.0.2.7") -> list[bytes]:
-        self.server.received(datagram, Peer(self.wire, (address, 50000), [], address, 50000))
+        self.server.received(datagram, Peer(self.wire, (address, 50000), [], address, 50000, address))
         return self.wire.taken()
 
     async def answer(self, datagram: bytes) -> bytes:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ubmc.kit.addresses import address_key
 from ubmc.services.websrv.http.frames import FrameMeter
-from ubmc.services.websrv.http.limits import Limits, address_key
+from ubmc.services.websrv.http.limits import Limits
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 LIMITS = Limits()

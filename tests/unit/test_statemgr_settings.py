@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from protobuf.wkt import Duration, FieldMask
 
-from ubmc.kit.errors import Invalid, NotFound, Refused
-from ubmc.services.statemgr.pages import find, page
+from ubmc.kit.errors import Invalid, Refused
 from ubmc.services.statemgr.settings import BootAbilities, BootChoice, Settings, WatchdogSettings, changed, paths
 from ubmc.v1alpha1.host_pb import (
     BootFirmware,
@@ -158,15 +157,3 @@ def test_pretimeout_comes_before_expiry_and_needs_its_wire() -> None:
     assert update(Settings(), Host(watchdog=early)).watchdog.warns_after == 6.0
     with pytest.raises(Refused, match="cannot send a diagnostic interrupt"):
         update(Settings(), Host(watchdog=early), wires=(WireAction.RESET,))
-
-
-def test_pages_follow_each_other_in_the_order_of_numbers() -> None:
-    items = {f"host.{number}": number for number in (10, 2, 0, 1)}
-    shown, token = page(items, 3, "")
-    assert shown == [0, 1, 2]
-    assert page(items, 3, token) == ([10], "")
-    assert page(items, 0, "") == ([0, 1, 2, 10], "")
-    with pytest.raises(Invalid, match="page_token"):
-        page(items, 3, "host.77")
-    with pytest.raises(NotFound, match=r"there is no host\.3; there is host\.0, host\.1, host\.2, host\.10"):
-        find(items, "host.3")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ubmc.services.usermgr.lockout import Limits, Lockouts, source_key
+from ubmc.kit.addresses import address_key
+from ubmc.services.usermgr.lockout import Limits, Lockouts
 
 LIMITS = Limits(failures=3, window_seconds=60, first_seconds=100, most_seconds=300)
 
@@ -89,4 +90,4 @@ def test_the_table_is_bounded_and_keeps_the_locks() -> None:
     ],
 )
 def test_addresses_are_counted_by_who_can_have_them(source: str, key: str) -> None:
-    assert source_key(source) == key
+    assert address_key(source, unknown="") == key

@@ -8,13 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ubmc.kit.errors import Invalid
 from ubmc.services.usermgr import accounts, sessions, shapes
 from ubmc.services.usermgr.accounts import Account
-from ubmc.services.usermgr.pages import page
 from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.sessions import Moment, Session, SessionOptions, SessionTable, open_session
 from ubmc.services.usermgr.store import MIGRATIONS
@@ -139,30 +136,3 @@ def test_shape_says_minutes_and_no_secret() -> None:
 def test_limits_that_let_nobody_in(options: dict[str, float]) -> None:
     with pytest.raises(Invalid):
         SessionOptions(**options)  # type: ignore[arg-type]
-
-
-@given(st.sets(st.from_regex(r"\A[a-z_][a-z0-9_.-]{0,31}\Z")), st.integers(1, 7))
-def test_pages_are_the_whole_list_in_order(names: set[str], size: int) -> None:
-    seen: list[str] = []
-    token = ""
-    while True:
-        shown, token = page(names, lambda name: name, size, token)
-        assert len(token) <= 64
-        seen += shown
-        if not token:
-            break
-        assert len(shown) == size
-    assert seen == sorted(names)
-
-
-def test_page_goes_on_after_a_removed_item() -> None:
-    shown, token = page(["a", "b", "c", "d"], lambda name: name, 2, "")
-    assert shown == ["a", "b"]
-    assert page(["a", "c", "d"], lambda name: name, 2, token) == (["c", "d"], "")
-    assert len(page([f"{n:03}" for n in range(150)], lambda name: name, 0, "")[0]) == 100
-
-
-@pytest.mark.parametrize("token", ["!", "a", "____", "é"])
-def test_made_up_page_token(token: str) -> None:
-    with pytest.raises(Invalid, match="pageToken"):
-        page(["a"], lambda name: name, 2, token)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, Self
 
 import orjson
 
@@ -43,7 +43,23 @@ _TWO_U64 = struct.Struct(">QQ")
 _U16 = struct.Struct(">H")
 _LONGEST_BREAK = 2000
 
-T = TypeVar("T", bound="Hello | State | End")
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A frame whose payload is a JSON object of its fields."""
+
+    def payload(self) -> bytes:
+        """Without the kind."""
+        return orjson.dumps({each.name: getattr(self, each.name) for each in fields(self)})
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Self:
+        """From what `payload` gave; of a newer release there may be more in it."""
+        content = orjson.loads(payload)
+        if not isinstance(content, dict):
+            raise Invalid("the frame has no JSON object")
+        names = [each.name for each in fields(cls)]
+        return cls(**{name: content[name] for name in names if name in content})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +119,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(_Told):
     """How the console is at the moment of attaching."""
 
     kind: ClassVar[int] = 0x01
@@ -130,18 +146,9 @@ class Hello:
     reason: str = ""
     """Why it does not."""
 
-    def payload(self) -> bytes:
-        """Without the kind."""
-        return _json(self)
-
-    @staticmethod
-    def parse(payload: bytes) -> Hello:
-        """From what `payload` gave."""
-        return _from_json(Hello, payload)
-
 
 @dataclass(frozen=True, slots=True)
-class State:
+class State(_Told):
     """How the console is now."""
 
     kind: ClassVar[int] = 0x04
@@ -154,18 +161,9 @@ class State:
     reason: str = ""
     """Why it does not, or why this attachment does not write any more: for people."""
 
-    def payload(self) -> bytes:
-        """Without the kind."""
-        return _json(self)
-
-    @staticmethod
-    def parse(payload: bytes) -> State:
-        """From what `payload` gave."""
-        return _from_json(State, payload)
-
 
 @dataclass(frozen=True, slots=True)
-class End:
+class End(_Told):
     """The attachment is over."""
 
     kind: ClassVar[int] = 0x06
@@ -173,15 +171,6 @@ class End:
     """`session`: it has ended; `stopping`: the service is, come again; `broken`: what came was no frames."""
     message: str
     """For people."""
-
-    def payload(self) -> bytes:
-        """Without the kind."""
-        return _json(self)
-
-    @staticmethod
-    def parse(payload: bytes) -> End:
-        """From what `payload` gave."""
-        return _from_json(End, payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,19 +358,3 @@ class Decoder:
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that are whole now; see `Splitter.feed`. Raises `Invalid`."""
         return map(parse, self._splitter.feed(data))
-
-
-def _json(frame: Hello | State | End) -> bytes:
-    return orjson.dumps({name: getattr(frame, name) for name in _names(type(frame))})
-
-
-def _from_json(cls: type[T], payload: bytes) -> T:
-    content = orjson.loads(payload)
-    if not isinstance(content, dict):
-        raise Invalid("the frame has no JSON object")
-    known: dict[str, Any] = {name: content[name] for name in _names(cls) if name in content}
-    return cls(**known)  # of a newer release there may be more
-
-
-def _names(cls: type[T | (Hello | State | End)]) -> list[str]:
-    return [each.name for each in fields(cls)]

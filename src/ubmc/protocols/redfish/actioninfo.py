@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ubmc.protocols.redfish.resource import Body
 
 _VALUES = "@Redfish.AllowableValues"
@@ -26,3 +28,18 @@ def action_info(name: str, identifier: str, *, required: bool = True, **offers: 
         for parameter, offer in offers.items()
     ]
     return {"Id": identifier, "Name": name, "Parameters": parameters}
+
+
+def reset_offer(resource: str, action: str, resets: Iterable[str]) -> Body:
+    """What the action Reset of a resource can do.
+
+    Args:
+        resource: its path.
+        action: as `Chassis.Reset`.
+        resets: the allowable values.
+    """
+    return {
+        "target": f"{resource}/Actions/{action}",
+        "@Redfish.ActionInfo": f"{resource}/ResetActionInfo",
+        "ResetType@Redfish.AllowableValues": list(resets),
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ubmc.protocols.redfish import health, indicator, layout
-from ubmc.protocols.redfish.actioninfo import action_info
+from ubmc.protocols.redfish.actioninfo import action_info, reset_offer
 from ubmc.protocols.redfish.facts import View
 from ubmc.protocols.redfish.resource import NULL, Action, Body, Params, Resource, known, links, members
 from ubmc.protocols.redfish.shape import Prop, Shape
@@ -83,7 +83,7 @@ def chassis(view: View, params: Params) -> Body | None:
             "PhysicalSecurity": _security(view, name),
             **{key: view.link(f"{CHASSIS}/{key}", chassis=name) for key in _SUBORDINATE},
             "Links": _links(view, box),
-            "Actions": {f"#{RESET}": reset_offer(name)},
+            "Actions": {f"#{RESET}": reset_offer(f"{COLLECTION}/{name}", RESET, RESETS)},
         }
     )
 
@@ -100,20 +100,11 @@ def _identity(part: Asset) -> Body:
     }
 
 
-def reset_offer(name: str) -> Body:
-    """What the action Reset of a chassis can do."""
-    return {
-        "target": f"{COLLECTION}/{name}/Actions/{RESET}",
-        "@Redfish.ActionInfo": f"{COLLECTION}/{name}/ResetActionInfo",
-        "ResetType@Redfish.AllowableValues": list(RESETS),
-    }
-
-
 def reset_action_info(view: View, params: Params) -> Body | None:
     """The parameters of the action Reset."""
     if layout.chassis(view, params["chassis"]) is None:
         return None
-    offer = reset_offer(params["chassis"])
+    offer = reset_offer("", RESET, RESETS)
     return action_info("Reset Action Info", "ResetActionInfo", required=False, ResetType=offer)
 
 

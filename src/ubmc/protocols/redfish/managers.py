@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from ubmc.protocols.redfish import consoles, health, layout
-from ubmc.protocols.redfish.actioninfo import action_info
+from ubmc.protocols.redfish.actioninfo import action_info, reset_offer
 from ubmc.protocols.redfish.facts import View
 from ubmc.protocols.redfish.resource import MANAGER as NEEDS
 from ubmc.protocols.redfish.resource import Action, Body, Params, Resource, known, links, members
@@ -68,7 +68,7 @@ def manager(view: View, params: Params) -> Body | None:
             **consoles.of_manager(view),
             **{key: view.link(f"{MANAGER}/{key}", manager=name) for key in _SUBORDINATE},
             "Links": _links(view, name),
-            "Actions": {f"#{RESET}": reset_offer(name)},
+            "Actions": {f"#{RESET}": reset_offer(f"{COLLECTION}/{name}", RESET, RESETS)},
         }
     )
 
@@ -110,20 +110,11 @@ def clock(view: View) -> Body:
     }
 
 
-def reset_offer(name: str) -> Body:
-    """What the action Reset of a manager can do."""
-    return {
-        "target": f"{COLLECTION}/{name}/Actions/{RESET}",
-        "@Redfish.ActionInfo": f"{COLLECTION}/{name}/ResetActionInfo",
-        "ResetType@Redfish.AllowableValues": list(RESETS),
-    }
-
-
 def reset_action_info(view: View, params: Params) -> Body | None:
     """The parameters of the action Reset."""
     if layout.controller(view, params["manager"]) is None:
         return None
-    offer = reset_offer(params["manager"])
+    offer = reset_offer("", RESET, RESETS)
     return action_info("Reset Action Info", "ResetActionInfo", required=False, ResetType=offer)
 
 

@@ -201,7 +201,9 @@ def power(view: View, params: Params) -> Body | None:
         "Name": "Power",
         "PowerControl": [_control(view, base, name, there)],
         "PowerControl@odata.count": 1,
-        "Voltages": [_voltage(view, base, index, each) for index, each in enumerate(volts)],
+        "Voltages": [
+            sensors.legacy_reading(view, f"{base}#/Voltages", index, each, "Volts") for index, each in enumerate(volts)
+        ],
         "Voltages@odata.count": len(volts),
         "PowerSupplies": [_legacy_supply(view, base, index, each) for index, each in enumerate(there)],
         "PowerSupplies@odata.count": len(there),
@@ -224,22 +226,6 @@ def _control(view: View, base: str, chassis: str, there: list[Asset]) -> Body:
             "RelatedItem@odata.count": 1,
         }
     )
-
-
-def _voltage(view: View, base: str, index: int, sensor: Sensor) -> Body:
-    return {
-        "@odata.id": f"{base}#/Voltages/{index}",
-        "MemberId": str(index),
-        "Name": sensor.name,
-        "SensorNumber": index + 1,
-        "ReadingVolts": sensors.value(sensor),
-        **sensors.legacy_thresholds(sensor),
-        **sensors.legacy_range(sensor, "MinReadingRange", "MaxReadingRange"),
-        "PhysicalContext": sensors.context(view, sensor),
-        "Status": sensors.status(sensor),
-        "RelatedItem": links(sensors.related(view, sensor.component)),
-        "RelatedItem@odata.count": len(sensors.related(view, sensor.component)),
-    }
 
 
 def _legacy_supply(view: View, base: str, index: int, part: Asset) -> Body:

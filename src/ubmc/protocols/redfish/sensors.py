@@ -212,6 +212,33 @@ def legacy_range(sensor: Sensor, lowest: str, highest: str) -> Body:
     return known({lowest: given(sensor, "range_minimum"), highest: given(sensor, "range_maximum")})
 
 
+def legacy_reading(view: View, path: str, index: int, sensor: Sensor, unit: str, suffix: str = "") -> Body:
+    """A member of an array of readings as Thermal and Power have them.
+
+    Args:
+        view: what is known.
+        path: of the array, with its fragment.
+        index: the place in it.
+        sensor: the sensor.
+        unit: the end of the property with the value, as `Volts`.
+        suffix: the end of the properties with the range.
+    """
+    shown = related(view, sensor.component)
+    return {
+        "@odata.id": f"{path}/{index}",
+        "MemberId": str(index),
+        "Name": sensor.name,
+        "SensorNumber": index + 1,
+        f"Reading{unit}": value(sensor),
+        **legacy_thresholds(sensor),
+        **legacy_range(sensor, f"MinReadingRange{suffix}", f"MaxReadingRange{suffix}"),
+        "PhysicalContext": context(view, sensor),
+        "Status": status(sensor),
+        "RelatedItem": links(shown),
+        "RelatedItem@odata.count": len(shown),
+    }
+
+
 def related(view: View, component: str) -> list[str]:
     """The resources that a part has, as far as there are any."""
     part = view.table("asset").get(component)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ubmc.protocols.redfish import boot, consoles, health, indicator, layout, parts
-from ubmc.protocols.redfish.actioninfo import action_info
+from ubmc.protocols.redfish.actioninfo import action_info, reset_offer
 from ubmc.protocols.redfish.facts import View
 from ubmc.protocols.redfish.resource import NULL, Action, Body, Params, Resource, known, links, members
 from ubmc.protocols.redfish.shape import Prop, Shape
@@ -133,7 +133,7 @@ def system(view: View, params: Params) -> Body | None:
                     "ManagedBy@odata.count": len(view.table("controller").names()),
                 }
             ),
-            "Actions": {f"#{RESET}": reset_offer(host)},
+            "Actions": {f"#{RESET}": _reset_offer(host)},
         }
     )
 
@@ -149,13 +149,9 @@ _SUBORDINATE = (
 )
 
 
-def reset_offer(host: Host) -> Body:
-    """What the action Reset of a system can do."""
-    return {
-        "target": f"{SYSTEMS}/{host.name}/Actions/{RESET}",
-        "@Redfish.ActionInfo": f"{SYSTEMS}/{host.name}/ResetActionInfo",
-        "ResetType@Redfish.AllowableValues": [name for name, action in RESETS.items() if action in host.power_actions],
-    }
+def _reset_offer(host: Host) -> Body:
+    able = [name for name, action in RESETS.items() if action in host.power_actions]
+    return reset_offer(f"{SYSTEMS}/{host.name}", RESET, able)
 
 
 def reset_action_info(view: View, params: Params) -> Body | None:
@@ -163,7 +159,7 @@ def reset_action_info(view: View, params: Params) -> Body | None:
     host = layout.host(view, params["system"])
     if host is None:
         return None
-    return action_info("Reset Action Info", "ResetActionInfo", ResetType=reset_offer(host))
+    return action_info("Reset Action Info", "ResetActionInfo", ResetType=_reset_offer(host))
 
 
 def _identity(view: View, name: str) -> Body:

@@ -158,26 +158,13 @@ def thermal(view: View, params: Params) -> Body | None:
     return {
         "Id": "Thermal",
         "Name": "Thermal",
-        "Temperatures": [_temperature(view, base, index, each) for index, each in enumerate(warm)],
+        "Temperatures": [
+            sensors.legacy_reading(view, f"{base}#/Temperatures", index, each, "Celsius", "Temp")
+            for index, each in enumerate(warm)
+        ],
         "Temperatures@odata.count": len(warm),
         "Fans": [_legacy_fan(view, base, index, *each) for index, each in enumerate(turning)],
         "Fans@odata.count": len(turning),
-    }
-
-
-def _temperature(view: View, base: str, index: int, sensor: Sensor) -> Body:
-    return {
-        "@odata.id": f"{base}#/Temperatures/{index}",
-        "MemberId": str(index),
-        "Name": sensor.name,
-        "SensorNumber": index + 1,
-        "ReadingCelsius": sensors.value(sensor),
-        **sensors.legacy_thresholds(sensor),
-        **sensors.legacy_range(sensor, "MinReadingRangeTemp", "MaxReadingRangeTemp"),
-        "PhysicalContext": sensors.context(view, sensor),
-        "Status": sensors.status(sensor),
-        "RelatedItem": links(sensors.related(view, sensor.component)),
-        "RelatedItem@odata.count": len(sensors.related(view, sensor.component)),
     }
 
 

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from ubmc.kit.addresses import address_key
 from ubmc.kit.errors import Unavailable
 from ubmc.protocols.ipmi import rmcp
 
@@ -53,8 +54,10 @@ class Peer(NamedTuple):
     """The socket address."""
     source: Ancillary
     address: str
-    """For people, and to count by: an IPv4 address within an IPv6 one is that IPv4 address."""
+    """For people: an IPv4 address within an IPv6 one is that IPv4 address."""
     port: int
+    counted: str
+    """What limits count by."""
 
     def send(self, datagram: bytes) -> None:
         """Send it, or let it go if the network cannot take it now."""
@@ -76,7 +79,7 @@ class Endpoint:
         self._received = received
         self._socket: socket.socket | None = None
         self._wildcard = False
-        self._peers: dict[Any, tuple[str, int]] = {}
+        self._peers: dict[Any, tuple[str, int, str]] = {}
 
     def open(self) -> int:
         """Begin to listen; the port.
@@ -148,17 +151,17 @@ class Endpoint:
                 return
             except OSError:
                 continue  # an ICMP error about what we sent before
-            address, port = self._known(where)
-            self._received(data, Peer(self, where, source, address, port))
+            self._received(data, Peer(self, where, source, *self._known(where)))
 
-    def _known(self, where: Any) -> tuple[str, int]:
+    def _known(self, where: Any) -> tuple[str, int, str]:
         known = self._peers.get(where)
         if known is None:
             if len(self._peers) >= REMEMBERED:
                 self._peers.clear()
             parsed = ipaddress.ip_address(str(where[0]).partition("%")[0])
             mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-            known = self._peers[where] = (str(mapped or parsed), int(where[1]))
+            address = str(mapped or parsed)
+            known = self._peers[where] = (address, int(where[1]), address_key(address))
         return known
 
 

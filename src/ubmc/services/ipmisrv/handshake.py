@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ubmc.kit.addresses import address_key
 from ubmc.kit.errors import Denied, Exhausted, UbmcError
 from ubmc.protocols.ipmi import rakp
 from ubmc.protocols.ipmi.cipher import Sealer, Suite
@@ -108,7 +109,7 @@ class Handshake:
             return rakp.refusal(request.tag, Status.NO_RESOURCES, request.console_id)
         half = self._again(request, peer)
         if half is None:
-            self._make_room(peer.address)
+            self._make_room(peer.counted)
             system_id = self._sessions.new_id(self._half.__contains__)
             until = time.monotonic() + self._limits.half_open_seconds
             half = self._half[system_id] = HalfOpen(request, system_id, suite, peer.address, until)
@@ -122,12 +123,12 @@ class Handshake:
                 return half
         return None
 
-    def _make_room(self, address: str) -> None:
+    def _make_room(self, counted: str) -> None:
         """The oldest of the address makes way, or the oldest of all: who is in earnest needs milliseconds.
 
         That is no failed login of theirs: whoever sends enough requests from anywhere could make anybody fail.
         """
-        own = [half.system_id for half in self._half.values() if half.address == address]
+        own = [half.system_id for half in self._half.values() if address_key(half.address) == counted]
         if len(own) >= self._limits.half_open_per_address:
             del self._half[own[0]]
         elif len(self._half) >= self._limits.half_open:

@@ -71,7 +71,7 @@ class Server:
                 self._outside(body, packet, peer)
             else:
                 self._inside(body, packet, peer)
-        elif kind == rmcp.CLASS_ASF and self._gate.outside(peer.address):
+        elif kind == rmcp.CLASS_ASF and self._gate.outside(peer.counted):
             answer = rmcp.pong(body)
             if answer:
                 peer.send(answer)
@@ -80,12 +80,12 @@ class Server:
 
     def _ipmi15(self, body: bytes, peer: Peer) -> None:
         payload = lan15.unwrap(body)
-        if payload and self._gate.outside(peer.address):
+        if payload and self._gate.outside(peer.counted):
             self._sessionless(payload, peer, lan15.wrap)
 
     def _outside(self, body: bytes, packet: Packet, peer: Peer) -> None:
         payload = rmcpplus.plain(body, packet)
-        if payload is None or not self._gate.outside(peer.address):
+        if payload is None or not self._gate.outside(peer.counted):
             return
         opening = self._opening.get(packet.kind)
         if opening is not None:
@@ -120,11 +120,11 @@ class Server:
 
     def _inside(self, body: bytes, packet: Packet, peer: Peer) -> None:
         session = self._sessions.get(packet.session_id)
-        if session is None or not self._gate.may_be_checked(peer.address):
+        if session is None or not self._gate.may_be_checked(peer.counted):
             return
         payload = session.channel.open(body, packet)
         if payload is None:
-            self._gate.forged(peer.address)
+            self._gate.forged(peer.counted)
             return
         now = time.monotonic()
         session.used, session.peer, session.exchange = now, peer, None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ubmc.kit.addresses import address_key
 from ubmc.kit.errors import UbmcError
 from ubmc.protocols.ipmi.message import Request
 from ubmc.protocols.ipmi.rakp import Exchange
@@ -151,9 +152,10 @@ class Sessions:
     def room(self, address: str, user: str = "") -> bool:
         """Whether there may be one more."""
         facts = [session.facts for session in self._by_id.values()]
+        key = address_key(address)
         return (
             len(facts) < self._limits.sessions
-            and sum(each.source == address for each in facts) < self._limits.per_address
+            and sum(address_key(each.source) == key for each in facts) < self._limits.per_address
             and (not user or sum(each.user == user for each in facts) < self._limits.per_user)
         )
 

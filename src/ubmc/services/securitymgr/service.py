@@ -11,11 +11,11 @@ from protobuf import Message
 
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Refused
+from ubmc.kit.masks import merged
 from ubmc.kit.secrets import DeviceKey
 from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.securitymgr import ordering, renewal, selftest, selftest_facts
 from ubmc.services.securitymgr.custody import Custody
-from ubmc.services.securitymgr.masks import merged
 from ubmc.services.securitymgr.ordering import Ordering
 from ubmc.services.securitymgr.selftest_facts import Surroundings
 from ubmc.services.securitymgr.store import ACME, DEFAULT_REQUESTS_PER_SECOND, HTTPS, POLICY, Store
@@ -228,7 +228,7 @@ class SecurityManager(Service):
         """Change from whom certificates are got."""
         assert request.acme is not None  # the door has checked
         async with self._changing:
-            acme = merged(self._store.kept.acme, request.acme, request.update_mask, ACME_FIELDS)
+            acme, _ = merged(self._store.kept.acme, request.acme, request.update_mask, ACME_FIELDS)
             ordering.check(acme, self._dns_hook)
             await self._store.put({ACME: acme.to_binary()})
         self._ordering.wake()
@@ -254,7 +254,7 @@ class SecurityManager(Service):
         assert request.policy is not None  # the door has checked
         async with self._changing:
             before = self._store.kept.policy
-            policy = merged(before, request.policy, request.update_mask, POLICY_FIELDS)
+            policy, _ = merged(before, request.policy, request.update_mask, POLICY_FIELDS)
             policy.requests_per_second = policy.requests_per_second or DEFAULT_REQUESTS_PER_SECOND
             if policy.client_certificates is ClientCertificates.REQUIRED and not self._store.kept.trusted:
                 raise Refused("nobody could connect any more: trust an authority for client certificates first")

@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncssh
 
+from ubmc.kit.addresses import address_key
 from ubmc.kit.bus import Bus
 from ubmc.kit.errors import Exhausted, UbmcError, Unauthenticated, Unavailable
 from ubmc.kit.files import replace
@@ -71,15 +72,17 @@ class Guests:
         """One more. Raises `Exhausted`."""
         if self._here.total() >= self._options.most_connections:
             raise Exhausted("too many SSH connections")
-        if self._here[address] >= self._options.most_per_address:
+        key = address_key(address)
+        if self._here[key] >= self._options.most_per_address:
             raise Exhausted("too many SSH connections from this address")
-        self._here[address] += 1
+        self._here[key] += 1
 
     def leave(self, address: str) -> None:
         """One less."""
-        self._here[address] -= 1
-        if not self._here[address]:
-            del self._here[address]
+        key = address_key(address)
+        self._here[key] -= 1
+        if not self._here[key]:
+            del self._here[key]
 
 
 class Connection(asyncssh.SSHServer):

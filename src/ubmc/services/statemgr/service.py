@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Busy, Invalid, UbmcError, Unavailable
 from ubmc.kit.feed import Feed
 from ubmc.kit.outgoing import check_url
+from ubmc.kit.pages import find, page
 from ubmc.kit.service import Service, lasting, rpc, stream
 from ubmc.services.statemgr.actor import hardware
 from ubmc.services.statemgr.bios import Registry
@@ -27,7 +28,6 @@ from ubmc.services.statemgr.host import REQUESTS as HOST_REQUESTS
 from ubmc.services.statemgr.managed_chassis import ChassisPorts, ManagedChassis
 from ubmc.services.statemgr.managed_host import ManagedHost
 from ubmc.services.statemgr.options import ChassisPlan, HostPlan, Options
-from ubmc.services.statemgr.pages import find, page
 from ubmc.services.statemgr.ports import HostPorts
 from ubmc.services.statemgr.settings import BootChoice
 from ubmc.services.statemgr.store import Store
@@ -292,7 +292,7 @@ class StateManager(BiosCalls, Service):
     @rpc(HostService.ListHosts)
     async def list_hosts(self, request: h.ListHostsRequest) -> h.ListHostsResponse:
         """All hosts."""
-        shown, token = page(self._hosts, request.page_size, request.page_token)
+        shown, token = page(self._hosts.values(), request.page_size, request.page_token, key=_name)
         return h.ListHostsResponse(hosts=[host.message() for host in shown], next_page_token=token)
 
     @rpc(HostService.GetHost)
@@ -338,7 +338,9 @@ class StateManager(BiosCalls, Service):
     @rpc(ChassisService.ListChassis)
     async def list_chassis(self, request: c.ListChassisRequest) -> c.ListChassisResponse:
         """All chassis."""
-        shown, token = page(self._chassis, request.page_size, request.page_token)
+        shown, token = page(
+            self._chassis.values(), request.page_size, request.page_token, key=lambda chassis: chassis.name
+        )
         return c.ListChassisResponse(chassis=[chassis.message() for chassis in shown], next_page_token=token)
 
     @rpc(ChassisService.GetChassis)
@@ -375,7 +377,7 @@ class StateManager(BiosCalls, Service):
         self, request: m.ListManagementControllersRequest
     ) -> m.ListManagementControllersResponse:
         """All management controllers."""
-        shown, token = page(self._bmcs, request.page_size, request.page_token)
+        shown, token = page(self._bmcs.values(), request.page_size, request.page_token, key=_name)
         return m.ListManagementControllersResponse(
             management_controllers=[bmc.message() for bmc in shown], next_page_token=token
         )
@@ -407,3 +409,12 @@ def _known(requests: Mapping[A, R], action: A) -> R:
     if action not in requests:
         raise Invalid(f"action {action} is not known; there is {', '.join(str(known) for known in requests)}")
     return requests[action]
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+def _name(item: _Named) -> str:
+    return item.name

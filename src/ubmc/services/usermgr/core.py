@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ubmc.kit import call as calls
+from ubmc.kit.addresses import address_key
 from ubmc.kit.errors import Exhausted, Invalid, UbmcError, Unauthenticated, Unavailable, Violation
 from ubmc.kit.keys import PrincipalSigner
 from ubmc.kit.secrets import DeviceKey
@@ -21,7 +22,7 @@ from ubmc.kit.service import Service
 from ubmc.services.usermgr import credential_rules, ldap_settings, rules, totp
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.asker import Asker
-from ubmc.services.usermgr.lockout import Limits, Lockouts, source_key
+from ubmc.services.usermgr.lockout import Limits, Lockouts
 from ubmc.services.usermgr.locks import Lock
 from ubmc.services.usermgr.passwords import Hasher, check_new
 from ubmc.services.usermgr.sessions import SessionOptions
@@ -114,7 +115,7 @@ class Core(Service):
         Raises:
             Exhausted: it is locked.
         """
-        left = self._sources.left(source_key(source), time.monotonic())
+        left = self._sources.left(address_key(source, unknown=""), time.monotonic())
         if left:
             raise Exhausted(f"too many failed logins from this address; try again in {left:.0f} s")
 
@@ -123,7 +124,7 @@ class Core(Service):
         now, limits = time.monotonic(), self._limits()
         attempt = LoginAttempt(user=name, source=source, outcome=outcome)
         self.bus.tell(COMPONENT, attempt, severity=Severity.WARNING)
-        key = source_key(source)
+        key = address_key(source, unknown="")
         if key:
             count = self._store.state.policy.source_lockout_failures
             seconds = self._sources.fail(key, now, replace(limits, failures=count))

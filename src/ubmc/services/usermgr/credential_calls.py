@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 
 from ubmc.kit import call as calls
+from ubmc.kit import pages
 from ubmc.kit.errors import Denied, NotFound, Refused, Unauthenticated, Violation
 from ubmc.kit.service import rpc
-from ubmc.services.usermgr import credential_rules, pages, rules, shapes, tokens, totp
+from ubmc.services.usermgr import credential_rules, rules, shapes, tokens, totp
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.asker import asking
 from ubmc.services.usermgr.core import Core, invalid
@@ -163,7 +164,7 @@ class CredentialCalls(Core):
         visible = [
             token for token in self._store.state.tokens if asker.sees(token.user) and request.user in ("", token.user)
         ]
-        shown, following = pages.page(visible, lambda token: token.id, request.page_size, request.page_token)
+        shown, following = pages.page(visible, request.page_size, request.page_token, key=lambda token: token.id)
         return ListTokensResponse(tokens=[shapes.token(each) for each in shown], next_page_token=following)
 
     @rpc(TokenService.CreateToken)

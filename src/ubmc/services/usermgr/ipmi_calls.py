@@ -5,13 +5,13 @@ from __future__ import annotations
 import hmac
 import time
 
+from ubmc.kit.addresses import address_key
 from ubmc.kit.errors import NotFound, Unauthenticated
 from ubmc.kit.service import rpc
 from ubmc.services.usermgr import ipmi_rules, passwords, rules
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.asker import Asker, asking
 from ubmc.services.usermgr.core import Core, invalid
-from ubmc.services.usermgr.lockout import source_key
 from ubmc.services.usermgr.sessions import Moment, Session
 from ubmc.services.usermgr.store import Change, State
 from ubmc.services.usermgr.user_calls import about
@@ -196,7 +196,7 @@ class IpmiCalls(Core):
         return self._locks.left(name, time.monotonic()) > 0 or self._source_locked(source)
 
     def _source_locked(self, source: str) -> bool:
-        return self._sources.left(source_key(source), time.monotonic()) > 0
+        return self._sources.left(address_key(source, unknown=""), time.monotonic()) > 0
 
     @rpc(SessionService.ExchangeIpmi)
     async def exchange_ipmi(self, request: ExchangeIpmiRequest) -> ExchangeIpmiResponse:

@@ -6,7 +6,6 @@ somebody out for ever. Failures are counted in a bounded table, so that an attac
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -93,16 +92,3 @@ class Lockouts:
         while len(self._records) > _MOST:
             free = (key for key, record in self._records.items() if record.until <= now)
             del self._records[next(free, next(iter(self._records)))]
-
-
-def source_key(source: str) -> str:
-    """What failures from an address are counted by: the address, or the /64 network of an IPv6 one; empty for none."""
-    try:
-        address = ipaddress.ip_address(source.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((address, 64), strict=False))

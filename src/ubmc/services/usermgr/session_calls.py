@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from ubmc.kit import call as calls
+from ubmc.kit import pages
 from ubmc.kit.errors import Denied, NotFound, Refused, UbmcError, Unauthenticated, Violation
 from ubmc.kit.service import rpc
-from ubmc.services.usermgr import credential_rules, pages, rules, shapes, tokens
+from ubmc.services.usermgr import credential_rules, rules, shapes, tokens
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.asker import Asker, asking
 from ubmc.services.usermgr.core import COMPONENT, WRONG, Core, log
@@ -113,7 +114,7 @@ class SessionCalls(Core):
             for session in (*state.sessions, *state.ipmi)
             if asker.sees(session.user) and not session.ending(now.monotonic, self._options)
         ]
-        shown, following = pages.page(visible, lambda session: session.id, request.page_size, request.page_token)
+        shown, following = pages.page(visible, request.page_size, request.page_token, key=lambda session: session.id)
         messages = [shapes.session(session, state.accounts[session.user], now) for session in shown]
         return ListSessionsResponse(sessions=messages, next_page_token=following)
 

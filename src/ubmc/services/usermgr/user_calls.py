@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from ubmc.kit import pages
 from ubmc.kit.errors import Denied, Violation
 from ubmc.kit.service import rpc
-from ubmc.services.usermgr import credential_rules, pages, rules, shapes
+from ubmc.services.usermgr import credential_rules, rules, shapes
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.asker import Asker, asking
 from ubmc.services.usermgr.core import Core, invalid
@@ -56,7 +57,7 @@ class UserCalls(Core):
         """One page of all accounts."""
         asking(self._store.state, users=True)
         accounts = self._store.state.accounts.values()
-        shown, following = pages.page(accounts, lambda account: account.name, request.page_size, request.page_token)
+        shown, following = pages.page(accounts, request.page_size, request.page_token, key=lambda account: account.name)
         return ListUsersResponse(users=[self._shape(account) for account in shown], next_page_token=following)
 
     @rpc(UserService.GetUser)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ubmc.kit.addresses import address_key
 from ubmc.kit.errors import Denied, UbmcError
 from ubmc.kit.tracing import Trace
 from ubmc.services.websrv.http.asgi import App, Receive, Scope, Send
-from ubmc.services.websrv.http.limits import address_key
 from ubmc.services.websrv.peer import Network, Peer, forwarded_for, peer_of
 from ubmc.services.websrv.rates import Rates
 from ubmc.services.websrv.responses import Header, respond, respond_error

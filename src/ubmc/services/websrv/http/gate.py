@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from ubmc.kit.addresses import address_key
 from ubmc.services.websrv.http.asgi import App
-from ubmc.services.websrv.http.limits import Counts, Limits, address_key
+from ubmc.services.websrv.http.limits import Counts, Limits
 from ubmc.services.websrv.http.outlet import Outlet
 from ubmc.services.websrv.http.tls import tls_extension
 

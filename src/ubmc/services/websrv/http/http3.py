@@ -23,9 +23,10 @@ from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, QuicEv
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from ubmc.kit.addresses import address_key
 from ubmc.services.websrv.http.asgi import App, Disconnected, Message, Scope
 from ubmc.services.websrv.http.frames3 import LimitedH3
-from ubmc.services.websrv.http.limits import Counts, Limits, address_key
+from ubmc.services.websrv.http.limits import Counts, Limits
 
 log = logging.getLogger("ubmc.websrv.http")
 

@@ -6,7 +6,6 @@ they hold to within one sweep.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -71,16 +70,3 @@ class Counts:
     refused: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
     limited: Counter[str] = field(default_factory=Counter)
-
-
-def address_key(host: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 of an IPv6 one, since a host owns a whole /64."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, 64), strict=False))

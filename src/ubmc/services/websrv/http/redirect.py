@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import h11
 
-from ubmc.services.websrv.http.limits import address_key
+from ubmc.kit.addresses import address_key
 
 CHALLENGES = "/.well-known/acme-challenge/"
 HEAD_BYTES = 8192
