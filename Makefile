@@ -67,9 +67,9 @@ webui-dev: $(RUN) ## the web UI with hot reload, beside a board that runs; anoth
 check: setup ## format, lint, types, imports, schema, generated files, unit tests; before every commit
 	@$(BIN)/python tools/check.py $(STEPS)
 
-test: check webui ## check, and every other test; says what it skipped
+test: check webui ## check, and every other test; says what it skipped, and what passed only alone
 	@rm -rf $(TMP_TESTS)
-	@$(BIN)/python -m pytest tests --ignore tests/unit --basetemp $(TMP_TESTS) --numprocesses 2 --dist loadfile --durations 60 --durations-min 5 $(ARGS)
+	@$(BIN)/python tools/suite.py $(TMP_TESTS) $(ARGS)
 
 soak: setup webui ## the long form: thousands of kills, millions of inputs
 	@UBMC_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 0 tests $(ARGS)
