@@ -79,7 +79,7 @@ gives the id up.
 
 The flags are the boot override of the host, and are read back as they were written until they are consumed or changed
 by another door. They lapse after 60 s without a power command only if parameter 3 asks for that; it does not by
-default.
+default. Then they leave alone what a boot has consumed or somebody else has set meanwhile.
 """
 
 

@@ -47,6 +47,8 @@ EXAMPLES = (
     (re.compile(r"(?<=^  password  )\S+", re.MULTILINE), "XNJZxh5KH3Qr8Dq4"),
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"), "2026-01-31 12:00:00Z"),
     (re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b"), "01KG9VN80QJTZKGDRMB6T4S021"),
+    # How far a host that was just powered on has come is a matter of seconds.
+    (re.compile(r"(?<=^host\.0  on     2026-01-31 12:00:00Z  ).+$", re.MULTILINE), "memory initialization"),
 )
 # Which id an event has depends on who was first at the start; those that are shown are counted instead.
 EVENT_ID = re.compile(r"^[0-9]+ +(?=\d{4}-\d\d-\d\d )", re.MULTILINE)

@@ -17,6 +17,7 @@ from ubmc.compose.managers import before_walls
 from ubmc.compose.processes import process_specs
 from ubmc.compose.program import Program
 from ubmc.compose.safety import safe_fans, safety
+from ubmc.compose.warm import warm
 from ubmc.kit import schema as schemas
 from ubmc.kit import walls
 from ubmc.kit.channel import Channel
@@ -70,6 +71,7 @@ def operate(program: Program) -> None:
 
 def _plan(program: Program, lock: int) -> Plan:
     schema = schemas.load()
+    warm(program.board.spec, schema)
     board, server = program.board.spec, find_binary()
     layout = lay_out(program.state, board, server)
     makers: dict[str, Callable[[], Factory]] = {

@@ -14,8 +14,11 @@ import pytest
 from tests.abuse.fuzzing import INPUTS, TURNS, fuzz
 from tests.abuse.requests import body_of, path_of, query_of
 
+from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call, check_key
 from ubmc.kit.errors import UbmcError
+from ubmc.kit.keys import BusKey
+from ubmc.kit.metrics import Metrics
 from ubmc.kit.schema import load
 from ubmc.kit.tracing import Trace
 from ubmc.protocols.rest.decode import decode, resume
@@ -25,7 +28,7 @@ from ubmc.services.websrv import front, peer
 from ubmc.services.websrv.connect import _Json, to_connect
 from ubmc.services.websrv.forward import validate
 from ubmc.services.websrv.http import redirect
-from ubmc.services.websrv.identities import _key
+from ubmc.services.websrv.identities import Identities
 from ubmc.services.websrv.peer import Peer
 from ubmc.services.websrv.responses import declared_length, headers_of
 from ubmc.v1alpha1.session_pb import ExchangeTokenRequest
@@ -148,12 +151,13 @@ def test_credentials(name: str, turns: int) -> None:
         "authorization": [b"Bearer ubmc_pat_0123456789abcdef", b"Basic YWRtaW46c2VjcmV0OndpdGg=", b"bearer  x"],
     }[name]
     csrf = peer.csrf_token("q0Xk3_abc-DEF")
+    identities = Identities(Bus("websrv", load(), BusKey(), Metrics()))
 
     def show(data: bytes) -> None:
         headers = headers_of({"headers": [(name.encode(), data), (b"x-csrf-token", csrf.encode())]})
         for path in ("/api/v1alpha1/hosts", "/redfish/v1/"):
             shown = peer.credential(headers, Peer("192.0.2.1", "POST", path), basic_allowed=True)
-            assert len(_key(shown)) == 32
+            assert len(identities._key(shown, "192.0.2.1")) == 32
             if isinstance(shown, peer.Token):
                 validate(ExchangeTokenRequest(token=shown.token, source="192.0.2.1"))
 

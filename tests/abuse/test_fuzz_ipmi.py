@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
+import logging
 import random
 import struct
 import time
 import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.abuse.fuzzing import INPUTS, LONGEST_SECONDS, TURNS, Mangler
 from tests.harness.ipmi import Keys, lan_message, open_request, plain, sessionless15
+from tests.harness.ipmi_door import SECRET, Door
 
-from ubmc.kit.bus import Bus
-from ubmc.kit.keys import BusKey
-from ubmc.kit.metrics import Metrics
-from ubmc.kit.schema import load
-from ubmc.protocols.ipmi import cipher, rmcpplus, vm
-from ubmc.protocols.ipmi.codes import Level
-from ubmc.protocols.ipmi.rmcpplus import Payload
-from ubmc.services.ipmisrv.dispatch import Table
-from ubmc.services.ipmisrv.endpoint import Ancillary, Peer
-from ubmc.services.ipmisrv.handshake import Handshake
+from ubmc.protocols.ipmi import rmcpplus, vm
+from ubmc.protocols.ipmi.codes import SYSTEM_INTERFACE, Code, Level
+from ubmc.services.ipmisrv import dispatch
+from ubmc.services.ipmisrv.dispatch import Command, Context
 from ubmc.services.ipmisrv.limits import Limits
-from ubmc.services.ipmisrv.server import Server
-from ubmc.services.ipmisrv.session_commands import SessionCommands
-from ubmc.services.ipmisrv.sessions import Sessions
-from ubmc.services.ipmisrv.settings import Settings
-from ubmc.services.ipmisrv.sol import SolPayloads
-from ubmc.services.ipmisrv.users import Known, Proof
 
-SECRET = b"0123456789abcdefghij"
 MANY = 1e9
 """So many are let through, where the limits themselves are not what is tested."""
 OPEN = Limits(
@@ -46,91 +38,41 @@ OPEN = Limits(
 )
 FACTOR = 3
 """RAKP 2 has 88 bytes for the 45 of RAKP 1: no more than that is ever sent to a stranger."""
+LONGEST_ANSWER = 400
+"""To somebody who is logged in: a message has at most 255 bytes of data."""
 GROWTH = 512 * 1024
 PING = bytes.fromhex("0600ff06000011be80010000")
 turns = pytest.mark.parametrize("turns", TURNS)
 
 
-class Ledger:
-    """The accounts of this test: one."""
-
-    async def find(self, name: bytes, _address: str) -> Known | None:
-        return Known("olga", SECRET, 2, Level.ADMINISTRATOR) if name == b"olga" else None
-
-    async def exchange(self, _name: str, level: Level, _address: str, session: str = "") -> Proof:
-        return Proof(b"", session or "session", level, time.monotonic() + MANY)
-
-    async def end(self, _session: str) -> None:
-        return
-
-    async def failed(self, _name: str, _address: str) -> None:
-        return
+LATER = {0x13: 88, 0x15: 40}
+"""What comes a moment later to strangers, by its payload type, and how many bytes at most: RAKP 2 and RAKP 4."""
 
 
-class Wire:
-    """What the door sends, instead of a socket."""
+async def works(door: Door, keys: Keys, sequence: int) -> None:
+    """Whether a session is still served."""
+    answer = await door.answer(keys.seal(0, lan_message(0x06, 0x3D, b"\x00", sequence % 64), sequence))
+    _kind, _sequence, payload = keys.unseal(answer)
+    assert payload[6] == 0
 
-    port = 623
+
+class Overheard:
+    """What the door has sent to strangers some time after it was asked, and whether that is too much."""
 
     def __init__(self) -> None:
-        self.sent: list[bytes] = []
+        self.asked: Counter[int] = Counter()
+        self.told: Counter[int] = Counter()
 
-    def send(self, datagram: bytes, _where: Any, _source: Ancillary) -> None:
-        self.sent.append(datagram)
+    def fed(self, datagram: bytes) -> None:
+        self.asked[datagram[5] & 0x3F if len(datagram) > 5 else -1] += 1
 
-    def taken(self) -> list[bytes]:
-        sent, self.sent = self.sent, []
-        return sent
-
-
-class Door:
-    """The whole way of a datagram, without a network and without usermgr."""
-
-    def __init__(self, limits: Limits = OPEN) -> None:
-        bus = Bus("ipmisrv", load(), BusKey(), Metrics())
-        suites = cipher.strongest_first((3, 17))
-        self.sessions = Sessions(Ledger(), limits)
-        self.handshake = Handshake(Ledger(), self.sessions, limits, suites, lambda: bytes(16))
-        consoles = SolPayloads(bus, self.sessions, Settings(Path("none")), ("host.0",))
-        commands = SessionCommands(self.sessions, suites, (Payload.SOL,)).commands()
-        self.table = Table((*commands, *consoles.commands()))
-        self.server = Server(bus, self.table, self.sessions, self.handshake, consoles, limits)
-        self.wire = Wire()
-
-    def feed(self, datagram: bytes, address: str = "192.0.2.7") -> list[bytes]:
-        self.server.received(datagram, Peer(self.wire, (address, 50000), [], address, 50000, address))
-        return self.wire.taken()
-
-    async def answer(self, datagram: bytes) -> bytes:
-        """The one answer, which may take a moment."""
-        sent = self.feed(datagram)
-        async with asyncio.timeout(5):
-            while not sent:
-                await asyncio.sleep(0.001)
-                sent = self.wire.taken()
-        (answer,) = sent
-        return answer
-
-    async def login(self, suite: int = 17) -> Keys:
-        keys = Keys(suite, b"olga", SECRET)
-        opened = await self.answer(open_request(keys.console_id, suite))
-        (keys.system_id,) = struct.unpack_from("<I", opened, 16 + 8)
-        second = await self.answer(keys.rakp1())
-        keys.system_random, keys.guid = second[24:40], second[40:56]
-        await self.answer(keys.rakp3())
-        keys.finish()
-        return keys
-
-    async def works(self, keys: Keys, sequence: int) -> None:
-        """Whether a session is still served."""
-        answer = await self.answer(keys.seal(0, lan_message(0x06, 0x3D, b"\x00", sequence % 64), sequence))
-        _kind, _sequence, payload = keys.unseal(answer)
-        assert payload[6] == 0
-
-    async def close(self) -> None:
-        await self.handshake.close()
-        await self.server.close()
-        await self.sessions.end_all(1.0)
+    def check(self, answers: list[bytes]) -> None:
+        for answer in answers:
+            kind = answer[5]
+            assert kind in LATER, f"{answer!r} came unasked"
+            assert len(answer) <= LATER[kind]
+            self.told[kind] += 1
+            assert self.told[kind] <= self.asked[kind - 1], "no more answers than questions"
 
 
 def corpus(keys: Keys) -> list[bytes]:
@@ -152,8 +94,15 @@ def corpus(keys: Keys) -> list[bytes]:
     ]
 
 
-async def flooded(door: Door, datagrams: Any, count: int) -> tuple[int, int]:
-    """Feed many; how many were answered, and by how much memory grew from the first tenth to the end."""
+async def flooded(door: Door, datagrams: Any, count: int, overheard: Overheard | None = None) -> tuple[int, int]:
+    """Feed many; how many were answered, and by how much memory grew from the first tenth to the end.
+
+    Args:
+        door: where they are fed.
+        datagrams: they come from there.
+        count: so many.
+        overheard: of strangers; None: they come from somebody who is logged in.
+    """
     answered, slowest, worst, first = 0, 0.0, b"", 0
     tracemalloc.start()
     try:
@@ -166,10 +115,15 @@ async def flooded(door: Door, datagrams: Any, count: int) -> tuple[int, int]:
                 slowest, worst = took, datagram
             if answers:
                 answered += 1
-                assert sum(map(len, answers)) <= FACTOR * len(datagram), f"{datagram!r} brought {answers!r}"
+                most = FACTOR * len(datagram) if overheard is not None else LONGEST_ANSWER
+                assert sum(map(len, answers)) <= most, f"{datagram!r} brought {answers!r}"
+            if overheard is not None:
+                overheard.fed(datagram)
             if turn % 500 == 0:
-                await asyncio.sleep(0)
-                door.wire.taken()
+                await asyncio.sleep(0.011 if turn % 5000 == 0 else 0)
+                later = door.wire.taken()
+                if overheard is not None:
+                    overheard.check(later)
                 door.handshake.sweep(time.monotonic())
             if turn == count // 10:
                 gc.collect()
@@ -182,9 +136,26 @@ async def flooded(door: Door, datagrams: Any, count: int) -> tuple[int, int]:
     return answered, grown
 
 
+HALF = (b"olga", b"nobody", b"n" * 16)
+
+
+def half_open(door: Door, mangler: Mangler, before: list[Keys]) -> Iterator[bytes]:
+    """Begin to open a session, and go on with the one that was begun before: mangled, and as it should be."""
+    for keys in before:
+        yield mangler.mangle(keys.rakp3())
+        yield keys.rakp3()
+    keys = Keys(17, HALF[mangler.dice.randrange(len(HALF))], b"a wrong secret")
+    keys.system_random = bytes(16)
+    (answer,) = door.feed(open_request(keys.console_id, 17))
+    (keys.system_id,) = struct.unpack_from("<I", answer, 16 + 8)
+    yield mangler.mangle(keys.rakp1())
+    yield keys.rakp1()
+    before[:] = [keys]
+
+
 @turns
 async def test_mangled_datagrams_do_no_harm(turns: int) -> None:
-    door = Door()
+    door = Door(OPEN)
     try:
         keys = await door.login()
         good = corpus(keys)
@@ -192,17 +163,23 @@ async def test_mangled_datagrams_do_no_harm(turns: int) -> None:
 
         def mangled() -> Any:
             turn = 0
+            before: list[Keys] = []
             while True:
+                if turn % 100 == 0:
+                    yield from half_open(door, mangler, before)
                 yield mangler.mangle(good[turn % len(good)], good[int(mangler.dice.random() * len(good))])
                 turn += 1
 
         count = INPUTS * turns
-        answered, grown = await flooded(door, mangled(), count)
+        overheard = Overheard()
+        answered, grown = await flooded(door, mangled(), count, overheard)
         assert 0 < answered < count // 2
+        assert overheard.told[0x13] > 10
+        assert overheard.told[0x15] > 10
         assert grown < GROWTH, f"memory grew by {grown} bytes"
         assert len(door.handshake) <= OPEN.half_open
         assert len(door.sessions.active()) == 1
-        await door.works(keys, 2000)
+        await works(door, keys, 2000)
     finally:
         await door.close()
 
@@ -210,29 +187,68 @@ async def test_mangled_datagrams_do_no_harm(turns: int) -> None:
 @turns
 async def test_mangled_payloads_of_somebody_who_is_logged_in_do_no_harm(turns: int) -> None:
     """The codes are right and what is in the packets is not: commands, SOL, and payload types that nobody has."""
-    door = Door()
+    door = Door(OPEN)
     try:
         keys = await door.login()
         dice = random.Random(2)
         mangler = Mangler(2)
-        payloads = [
-            (0x00, lan_message(0x06, number, data, 5))
-            for number, data in ((0x38, b"\x0e\x04"), (0x3B, b"\x04"), (0x3D, b"\xfe\x01"), (0x4A, b"\x01"))
-        ]
-        payloads += [(0x00, lan_message(0x06, 0x49, b"\x01\x01\x00\x00\x00\x00", 6)), (0x01, b"\x01\x00\x00\x10abc")]
+        commands = [each for each in door.table if not inspect.iscoroutinefunction(each.handler)]
+        assert len(commands) > 60
+
+        def payload(number: int) -> tuple[int, bytes]:
+            if number % 8 == 0:
+                return 0x01, mangler.mangle(b"\x01\x00\x00\x10abc")[:900]
+            command = commands[number % len(commands)]
+            good = lan_message(command.netfn, command.number, request(command, dice), number % 64)
+            return 0x00, mangler.mangle(good)[:900] if dice.random() < 0.2 else good
 
         def sealed() -> Any:
             for number in range(1, 2**31):
-                kind, payload = payloads[number % len(payloads)]
+                kind, data = payload(number)
                 if dice.random() < 0.05:
                     kind = dice.randrange(64)
-                yield keys.seal(kind, mangler.mangle(payload)[:900], number)
+                yield keys.seal(kind, data, number)
 
         count = INPUTS * turns // 4  # each is sealed and opened
         answered, grown = await flooded(door, sealed(), count)
         assert answered > count // 20
         assert grown < GROWTH, f"memory grew by {grown} bytes"
-        await door.works(keys, 2**31 - 2)
+        await works(door, keys, 2**31 - 2)
+    finally:
+        await door.close()
+
+
+def request(command: Command, dice: random.Random) -> bytes:
+    """Data for a command: mostly of a length that it takes, of bytes that often mean something."""
+    length = dice.randint(command.shortest, min(max(command.shortest, command.longest), command.shortest + 30))
+    if dice.random() < 0.1:
+        length = dice.randrange(0, 60)
+    data = bytes(dice.choice((0, 1, 2, 3, 4, 5, 0x0E, 0x80, 0xFF, dice.randrange(256))) for _ in range(length))
+    return data if command.group is None else bytes((command.group,)) + data
+
+
+@turns
+async def test_no_command_stumbles_over_what_it_is_asked(
+    turns: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every command, also those that wait for others; what they ask fails, for nobody is there."""
+    monkeypatch.setattr(dispatch, "COMMAND_SECONDS", 0.02)
+    caplog.set_level(logging.ERROR)
+    door = Door(OPEN, settings=tmp_path / "settings.json")
+    try:
+        dice, codes = random.Random(5), Counter[int]()
+        commands = list(door.table)
+        for turn in range(INPUTS * turns // 10):
+            command = commands[turn % len(commands)]
+            data = request(command, dice)
+            lun = dice.choice((0, 0, 0, 1, 3))
+            where = Context(door.bus, SYSTEM_INTERFACE, lun, Level.ADMINISTRATOR, source="guest")
+            answer = await door.table.answer(where, command.netfn, command.number, data)
+            codes[answer[0]] += 1
+            assert answer[0] != Code.UNSPECIFIED, f"{command.name} with {data.hex()}"
+            assert len(answer) < LONGEST_ANSWER
+        assert codes[Code.OK] > INPUTS * turns // 100
+        assert caplog.records == []
     finally:
         await door.close()
 
@@ -240,7 +256,7 @@ async def test_mangled_payloads_of_somebody_who_is_logged_in_do_no_harm(turns: i
 @turns
 async def test_only_what_is_new_and_whole_is_taken(turns: int) -> None:
     """Each packet of a session comes several times, late, or with one bit changed: it is done once, or not at all."""
-    door = Door()
+    door = Door(OPEN)
     try:
         keys = await door.login(3)
         dice, highest = random.Random(3), 0

@@ -143,7 +143,7 @@ def make_spec(directory: Path) -> MachineSpec:
     )
 
 
-async def until(true: Callable[[], bool], what: str, timeout_seconds: float = 20.0) -> None:
+async def until(true: Callable[[], bool], what: str, timeout_seconds: float = 45.0) -> None:
     """Wait until it is true; fails the test with `what` else."""
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     while not true():
@@ -191,7 +191,7 @@ class QemuBench:
 
     async def qmp(self, command: str, arguments: dict[str, object] | None = None) -> object:
         """Give QEMU a command as somebody else would."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             client = await self._second_client()
             try:
                 return await client.execute(command, arguments)
@@ -214,7 +214,7 @@ class QemuBench:
 
     async def type(self, letter: str) -> None:
         """Send one letter to the guest."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await asyncio.to_thread(self.layout.serial_input.write_bytes, letter.encode())
 
     async def guest_shutdown(self) -> None:

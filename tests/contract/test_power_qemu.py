@@ -331,7 +331,7 @@ async def test_a_stopped_qemu_is_unknown_and_comes_back() -> None:
         try:
             await witness.level_is(Level.UNKNOWN)
             for action in (Action.ON, Action.SOFT_OFF, Action.RESET, Action.NMI):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     with pytest.raises(Unavailable, match=r"answer|lost|reached"):
                         await power.do(action)
         finally:
@@ -364,11 +364,11 @@ async def test_a_stopped_qemu_is_adopted_unknown_and_can_be_forced_off() -> None
         await power.close()
         bench.signal(signal.SIGSTOP)
         heir = bench.driver()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await heir.open()
         witness = Witness(heir)
         await witness.level_is(Level.UNKNOWN)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await heir.do(Action.FORCE_OFF)
         assert process.find(bench.layout) is None
         await witness.level_is(Level.OFF)

@@ -38,7 +38,7 @@ async def index(bench: QemuBench, device: str) -> object:
 
 
 async def own_again(bench: QemuBench, device: str, own: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await index(bench, device) != own:
             await asyncio.sleep(0.05)
 

@@ -74,7 +74,7 @@ class Socket:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def next(self, kind: type[Any], seconds: float = 20.0) -> Any:
+    def next(self, kind: type[Any], seconds: float = 45.0) -> Any:
         deadline = time.monotonic() + seconds
         while True:
             message = self.connection.recv(max(deadline - time.monotonic(), 0.01))
@@ -89,7 +89,7 @@ class Socket:
             if isinstance(frame, kind):
                 return frame
 
-    def see(self, text: bytes, seconds: float = 20.0) -> bytes:
+    def see(self, text: bytes, seconds: float = 45.0) -> bytes:
         while text not in self.text:
             self.next(frames.Output, seconds)
         before, _, self.text = self.text.partition(text) if text else (b"", b"", self.text)
@@ -127,7 +127,7 @@ class Terminal:
         os.set_blocking(self.master, False)
         self.text = b""
 
-    def see(self, text: bytes, seconds: float = 20.0) -> bytes:
+    def see(self, text: bytes, seconds: float = 45.0) -> bytes:
         def seen() -> bool:
             with contextlib.suppress(BlockingIOError, OSError):
                 self.text += os.read(self.master, 65536)
@@ -338,3 +338,25 @@ def test_the_command_line_shows_and_sets_and_the_terminal_is_given_back(program:
         process.wait(5)
         os.close(master)
         os.close(slave)
+
+
+def test_who_gives_way_to_somebody_is_told_and_does_not_come_again_by_itself(program: Program) -> None:
+    """Nine times one account: the oldest readers give way, a terminal and a WebSocket."""
+    terminal = Terminal(program, "host.0", "--read-only")
+    terminal.see(b"console of host.0")
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        for _ in range(9):
+            sockets.append(stack.enter_context(Socket(program)))
+            sockets[-1].next(frames.Hello)
+        assert terminal.process.wait(10) != 0
+        terminal.see(b"admin needed a place")
+        with pytest.raises(ConnectionClosed) as closed:
+            sockets[0].next(frames.End)
+            sockets[0].connection.recv(10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4429
+        restart_host(program)
+        for socket in sockets[1:]:
+            socket.see(b"CPU init")
+    os.close(terminal.master)

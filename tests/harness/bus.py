@@ -80,14 +80,14 @@ class BusWorld:
         """Connect a process and run services in it; returns when all are ready."""
         key = BusKey()
         self.server.admit(process, key.public)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not self.server.settle():
                 await asyncio.sleep(0.005)
         bus = Bus(process, self.schema, key, Metrics())
         bus.verifier.trust([self.signer.public])
         self._buses.append(bus)
         bus.start(self.endpoint())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await bus.link.connected.wait()
             for service in services:
                 await self.run(bus, service)
@@ -106,7 +106,7 @@ class BusWorld:
             task.result()
         return task
 
-    def call(self, user: str = "admin", role: str = "Administrator", seconds: float = 5.0, key: str = "") -> Call:
+    def call(self, user: str = "admin", role: str = "Administrator", seconds: float = 15.0, key: str = "") -> Call:
         """A call as a door makes it for somebody who is logged in."""
         now = time.monotonic()
         principal = Principal(

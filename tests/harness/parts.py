@@ -114,9 +114,9 @@ class Parts:
     def on(self) -> None:
         """Power the host on, and wait until its sensors are read and its zones are well."""
         if self.program.host()["state"] != "HOST_STATE_ON":
-            assert self.program.power("ON").status_code == 200
+            until(lambda: self.program.power("ON").status_code == 200, why="host.0 may be powered on")
         self.program.wait_state("ON")
-        until(lambda: self.quality("cpu0_temp") == "GOOD", 10, "cpu0_temp is good")
+        until(lambda: self.quality("cpu0_temp") == "GOOD", why="cpu0_temp is good")
         self.calm()
 
     def off(self) -> None:
@@ -127,7 +127,7 @@ class Parts:
 
     def calm(self) -> None:
         """Wait until all zones are well."""
-        until(lambda: all(self.zone_state(zone) == "NORMAL" for zone in ("cpu", "memory", "system")), 15, "zones")
+        until(lambda: all(self.zone_state(zone) == "NORMAL" for zone in ("cpu", "memory", "system")), why="zones")
 
     def restart(self) -> None:
         """End the program as Ctrl-C does, and start it again; the machine goes on."""
@@ -167,7 +167,7 @@ class Stream:
         self._thread.join(10)
         assert not self._thread.is_alive()
 
-    def wait(self, what: Any, seconds: float = 10.0, why: str = "") -> dict[str, Any]:
+    def wait(self, what: Any, seconds: float = 45.0, why: str = "") -> dict[str, Any]:
         """Wait for an update of which something is true."""
         found = until(lambda: [each for each in list(self.updates) if what(each)], seconds, why or "an update")
         return dict(found[0])

@@ -33,7 +33,7 @@ T = TypeVar("T")
 KILLS_PEERS = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 
 
-def until(what: Callable[[], T | None], seconds: float = 15.0, why: str = "") -> T:
+def until(what: Callable[[], T | None], seconds: float = 45.0, why: str = "") -> T:
     """Wait until `what` gives something, for `seconds` at most."""
     deadline = time.monotonic() + seconds
     while True:
@@ -222,7 +222,7 @@ class Program:
         body = {"action": f"HOST_POWER_ACTION_{action}"}
         return self.request("POST", f"/api/v1alpha1/hosts/{name}:changePower", body)
 
-    def wait_state(self, state: str, seconds: float = 20.0, name: str = "host.0") -> None:
+    def wait_state(self, state: str, seconds: float = 60.0, name: str = "host.0") -> None:
         """Wait until a host is in a state."""
         until(lambda: self.host(name)["state"] == f"HOST_STATE_{state}", seconds, f"{name} is {state}")
 

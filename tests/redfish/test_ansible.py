@@ -142,15 +142,18 @@ def test_what_is_configured_holds(bmc: Bmc) -> None:
     wanted = next(value["value"] for value in choice["values"] if value["value"] != now)
     ntp = {"NTP": {"ProtocolEnabled": True}}
     interface = bmc.rest("network/interfaces/eth0")["networkInterface"]["macAddress"]
-    play(
+    order = bmc.redfish("/Systems/host.0")["Boot"]["BootOrder"]  # of the firmware: it can be sent back, not changed
+    found = play(
         bmc,
         [
+            config("SetBootOrder", "Systems", boot_order=order),
             config("SetBiosAttributes", "Systems", bios_attributes={choice["name"]: wanted}),
             config("SetPowerRestorePolicy", "Systems", power_restore_policy="AlwaysOff"),
             config("SetNetworkProtocols", "Manager", network_protocols=ntp),
             config("SetManagerNic", "Manager", nic_addr=interface, nic_config={"HostName": "by-ansible"}),
         ],
     )
+    assert (order, found["0"]["changed"]) == (["Hdd"], False)
     assert bmc.rest("hosts/host.0")["host"]["restorePolicy"] == "RESTORE_POLICY_ALWAYS_OFF"
     assert bmc.rest("time")["time"]["ntpEnabled"] is True
     assert bmc.rest("network")["network"]["hostName"] == "by-ansible"

@@ -103,7 +103,7 @@ class World:
             if not token:
                 return events
 
-    async def until(self, enough: Callable[[list[Event]], bool], seconds: float = 20) -> list[Event]:
+    async def until(self, enough: Callable[[list[Event]], bool], seconds: float = 45.0) -> list[Event]:
         async with asyncio.timeout(seconds):
             while not enough(events := await self.everything()):
                 await asyncio.sleep(0.02)
@@ -134,7 +134,7 @@ def texts(events: list[Event]) -> list[str]:
 
 
 async def read(watching: AsyncGenerator[WatchEventsResponse, None], count: int) -> list[WatchEventsResponse]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return [await anext(watching) for _ in range(count)]
 
 

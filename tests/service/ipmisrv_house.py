@@ -18,6 +18,7 @@ from ubmc.kit.service import Service, on
 from ubmc.protocols.ipmi.codes import Code, Completion, Level, NetFn
 from ubmc.services.ipc.permissions import ProcessSpec
 from ubmc.services.ipmisrv import sol, users
+from ubmc.services.ipmisrv.commands import own
 from ubmc.services.ipmisrv.dispatch import Command, Context
 from ubmc.services.ipmisrv.door import Door, IpmiOptions
 from ubmc.services.ipmisrv.sessions import SessionsView
@@ -94,6 +95,7 @@ class SmallServer(Service):
 
     name = "ipmisrv"
     calls = (*users.CALLS, *sol.CALLS)
+    tells = own.TELLS
 
     def __init__(self, options: IpmiOptions) -> None:
         self.options = options
@@ -191,7 +193,7 @@ async def tool(*arguments: str, expect: int = 0) -> str:
     return text
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 45.0) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(seconds):
         while True:

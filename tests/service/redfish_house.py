@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import httpx
+import orjson
 from tests.harness.bus import BusWorld
 from tests.service.websrv_house import Users
 
 from ubmc.kit import call as calls
 from ubmc.kit.bus import Bus
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Invalid, Refused, Violation
+from ubmc.kit.errors import Refused, UbmcError
 from ubmc.kit.feed import Feed
 from ubmc.kit.secrets import DeviceKey
-from ubmc.kit.service import Service, rpc, stream
-from ubmc.services.ipc.permissions import ProcessSpec
+from ubmc.kit.service import Service, on, rpc, stream
+from ubmc.kit.tracing import Trace
+from ubmc.services.ipc.permissions import EVENTS_STREAM, ProcessSpec
 from ubmc.services.securitymgr.service import SecurityManager
 from ubmc.services.websrv.redfish.feeds import FEEDS
 from ubmc.services.websrv.service import DoorOptions, WebServer
@@ -42,6 +45,7 @@ from ubmc.v1alpha1.host_pb import (
     WatchHostsResponse,
 )
 from ubmc.v1alpha1.host_rpc import HostService
+from ubmc.v1alpha1.system_pb import AuditedCall
 from ubmc.v1alpha1.task_pb import Task
 
 SYSTEM = "/redfish/v1/Systems/host.0"
@@ -71,14 +75,14 @@ class Machines(Service):
         self.listed = 0
         self.watched = 0
         self.changed: list[tuple[str, str]] = []
-        self.refuse_restore = False
+        self.refuse_restore: UbmcError | None = None
         self.feed: Feed[Host] = Feed()
         self.feed.publish("host.0", self.host)
 
     def begin_anew(self) -> None:
         """As it was at first."""
         self.changed.clear()
-        self.refuse_restore = False
+        self.refuse_restore = None
         self.tell(host())
 
     def tell(self, told: Host) -> None:
@@ -105,8 +109,8 @@ class Machines(Service):
         self._note("update " + ",".join(paths))
         await asyncio.sleep(0.02)
         if paths == ["restore_policy"]:
-            if self.refuse_restore:
-                raise Invalid("no", violations=[Violation("host.restorePolicy", "rule", "that cannot be")])
+            if self.refuse_restore is not None:
+                raise self.refuse_restore
             self.tell(host(self.host.state, state_time=None))
             self.host.restore_policy = request.host.restore_policy
         else:
@@ -129,9 +133,30 @@ class Machines(Service):
         self.changed.append((call.principal.user, what))
 
 
+class Log(Service):
+    """Takes events as the event log does, and remembers the audited calls."""
+
+    name = "eventlog"
+    keeps_log = True
+
+    def __init__(self) -> None:
+        self.audited: list[AuditedCall] = []
+
+    async def setup(self) -> None:
+        config = {"name": EVENTS_STREAM, "subjects": ["event.>"], "storage": "memory", "max_bytes": 1 << 20}
+        call = calls.Call(time.monotonic() + 5, Trace.new())
+        subject = f"$JS.API.STREAM.CREATE.{EVENTS_STREAM}"
+        answer = orjson.loads(await self.bus.request(subject, orjson.dumps(config), call, "the stream"))
+        assert "error" not in answer, answer
+
+    @on(AuditedCall)
+    async def keep(self, call: AuditedCall) -> None:
+        self.audited.append(call)
+
+
 ABSENT = {feed.service: "not in this test" for feed in FEEDS if feed.service != "HostService"}
 SPECS = (
-    ProcessSpec("managers", (Users, SecurityManager)),
+    ProcessSpec("managers", (Users, SecurityManager, Log)),
     ProcessSpec("machines", (Machines,)),
     ProcessSpec("websrv", (WebServer,), door=True),
 )
@@ -144,6 +169,7 @@ class House:
     made: BusWorld
     machines: Machines
     users: Users
+    log: Log
     url: str
     context: ssl.SSLContext
     server: WebServer
@@ -174,13 +200,13 @@ async def house() -> AsyncIterator[House]:
     """A door that listens."""
     options = DoorOptions((("127.0.0.1", 0),), absent=ABSENT)
     async with contextlib.AsyncExitStack() as closing, BusWorld(*SPECS) as made:
-        machines, users = Machines(), Users(made.signer)
+        machines, users, log = Machines(), Users(made.signer), Log()
         database = Database(made.state / "precious.db")
         database.open()
         closing.callback(database.close)
         shown: list[str] = []
         security = SecurityManager(database, DeviceKey.load(made.state / "device.key"), shown=shown.append)
-        await made.place("managers", users, security)
+        await made.place("managers", users, security, log)
         bus = await made.place("machines")
         running = await made.run(bus, machines)
         heard: list[tuple[str, str]] = []
@@ -188,7 +214,7 @@ async def house() -> AsyncIterator[House]:
         door = await made.run(await made.place("websrv"), server)
         context = ssl.create_default_context(cadata=shown[-1])
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        found = House(made, machines, users, heard[0][0], context, server, running, bus)
+        found = House(made, machines, users, log, heard[0][0], context, server, running, bus)
         try:
             yield found
         finally:

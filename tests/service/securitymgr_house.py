@@ -82,7 +82,7 @@ async def house(state: Path, *, dns_hook: tuple[str, ...] = ()) -> AsyncIterator
         expendable.close()
 
 
-async def until(what: Callable[[], Any], seconds: float = 20.0) -> Any:
+async def until(what: Callable[[], Any], seconds: float = 45.0) -> Any:
     """Wait until something holds."""
     async with asyncio.timeout(seconds):
         while not (found := what()):

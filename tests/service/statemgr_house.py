@@ -361,14 +361,14 @@ async def _stop(task: asyncio.Task[None] | None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def bare_house(folder: Path, **options: Any) -> AsyncIterator[House]:
+async def bare_house(folder: Path, *more: ProcessSpec, **options: Any) -> AsyncIterator[House]:
     """A house in which statemgr and powermgr do not run yet."""
     machine = InProcessMachine(Plant(Settings(timings=TIMINGS)))
     databases = [Database(folder / "precious.db"), Database(folder / "expendable.db")]
     for database in databases:
         database.open()
     try:
-        async with BusWorld(MANAGERS, SAFETY, DOOR) as world:
+        async with BusWorld(MANAGERS, SAFETY, DOOR, *more) as world:
             house = House(world, machine, databases[0], Options(**{"patience": QUICK, "grace_seconds": 1.0, **options}))
             await house.begin(databases[1])
             try:
@@ -382,9 +382,9 @@ async def bare_house(folder: Path, **options: Any) -> AsyncIterator[House]:
 
 
 @contextlib.asynccontextmanager
-async def whole_house(folder: Path, *, wired: bool = True, **options: Any) -> AsyncIterator[House]:
+async def whole_house(folder: Path, *more: ProcessSpec, wired: bool = True, **options: Any) -> AsyncIterator[House]:
     """A house in which everything runs, with the host off."""
-    async with bare_house(folder, **options) as house:
+    async with bare_house(folder, *more, **options) as house:
         await house.start_power(supply=wired)
         await house.start_state(wired=wired)
         await house.host_is(HostState.OFF)

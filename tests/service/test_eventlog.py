@@ -53,7 +53,7 @@ async def test_told_event_is_listed_read_and_watched(tmp_path: Path) -> None:
         assert (await made.page()).events == [event]
         call = made.bus.call("olga", "ReadOnly")
         assert (await made.door.forward(EventService.GetEvent, GetEventRequest(id=event.id), call)).event == event
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await stream.ensure(made.managers))["num_ack_pending"]:
                 await asyncio.sleep(0.02)
         with pytest.raises(NotFound, match="no event 77"):
@@ -119,7 +119,7 @@ async def test_what_was_received_but_not_stored_is_not_overtaken(tmp_path: Path)
             await dying.begin()
             await asyncio.gather(*(made.tell(f"n{number}") for number in range(5)))
             received = 0
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while received < 5:
                     received += len(await dying.next())
         await asyncio.gather(*(made.tell(f"n{number}") for number in range(5, 10)))
@@ -328,7 +328,7 @@ async def test_log_rebuilt_over_a_stream_that_was_read_tells_no_loss(
         for number in range(25):
             await made.tell(f"n{number}")
         await made.until(lambda events: len(events) == 25)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await stream.ensure(made.managers))["num_ack_pending"]:
                 await asyncio.sleep(0.02)
         await made.drop_log()

@@ -93,6 +93,7 @@ async def test_an_event_that_was_taken_out_does_not_come_back_with_another_start
             await teller.tell("host.0", HostNews(name="host.0", what="one"))
             assert await kinds(1) == ["Host.News"]
             await door.forward(EventService.DeleteEvent, DeleteEventRequest(id=1), bus.call("admin"))
+            assert "Host.News" not in await kinds(2)  # the word that it was taken out, and the audit trail
         async with process(bus, path):
             await teller.tell("host.0", HostNews(name="host.0", what="two"))
             assert (await kinds(3)).count("Host.News") == 1

@@ -65,14 +65,15 @@ class House:
     local: bool = True
     running: asyncio.Task[None] | None = None
     precious: Database | None = None
+    push: EventPush | None = None
 
     async def start(self) -> None:
         """Start the push alone; the event log goes on."""
         assert self.managers is not None
         assert self.precious is not None
         outside = Outside(lambda: self.local, self.authority.pem.decode)
-        push = EventPush(self.precious, DeviceKey.load(self.state / "device.key"), self.bus.schema, outside)
-        self.running = await self.bus.run(self.managers, push)
+        self.push = EventPush(self.precious, DeviceKey.load(self.state / "device.key"), self.bus.schema, outside)
+        self.running = await self.bus.run(self.managers, self.push)
 
     async def stop(self) -> None:
         assert self.running is not None
@@ -239,7 +240,7 @@ async def test_a_redirect_is_not_followed_and_the_policy_ends_the_subscription(t
         subscribed = await made.subscribe(to)
         await made.tell("one")
         await to.until(lambda r: r.asked == 2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     await made.get(subscribed)
@@ -290,6 +291,33 @@ async def test_disabled_deliveries_wait_and_new_subscriptions_are_refused(tmp_pa
         assert to.asked == 0
         await made.attempts(3)
         await to.until(lambda r: r.texts() == ["host.0: one"])
+
+
+async def test_deliveries_are_switched_for_all_though_one_gives_up_meanwhile(tmp_path: Path) -> None:
+    async with house(tmp_path) as made, receiver(made.authority) as to:
+        subscribed = [await made.subscribe(to) for _ in range(4)]
+        push = made.push
+        assert push is not None
+        first, second = subscribed[0].id, subscribed[1].id
+
+        async def ends_late() -> None:
+            """The worker of the first one: when it ends, that of the second one is just giving up."""
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await push._used_up(push._entries[second])
+
+        await push._end(first)
+        push._workers[first] = asyncio.create_task(ends_late())
+        await asyncio.sleep(0)
+        await made.attempts(3, enabled=False)
+        listed = await made.ask(SubscriptionService.ListSubscriptions, s.ListSubscriptionsRequest())
+        assert {each.id for each in listed.subscriptions} == {each.id for each in subscribed} - {second}
+        assert {each.state for each in listed.subscriptions} == {s.SubscriptionState.DISABLED}
+        await made.attempts(3)
+        assert push._workers.keys() == {each.id for each in subscribed} - {second}
+        await made.tell("one")
+        await to.until(lambda r: r.texts().count("host.0: one") == 3)
 
 
 async def test_there_are_so_many_and_no_more(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class Nest:
         self.until(lambda: set(self.tree.duties().values()) == {LOW})
         return self.drivers[-1]
 
-    def heard(self, kind: str, seconds: float = 5.0) -> None:
+    def heard(self, kind: str, seconds: float = 45.0) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with contextlib.suppress(BlockingIOError):
@@ -151,7 +151,7 @@ class Nest:
             self.turn(0.01)
         raise AssertionError(f"nobody said {kind}")
 
-    def until(self, what: Callable[[], object], seconds: float = 5.0) -> float:
+    def until(self, what: Callable[[], object], seconds: float = 45.0) -> float:
         began = time.monotonic()
         while not what():
             assert time.monotonic() - began < seconds, self.tree.duties()

@@ -41,7 +41,15 @@ from ubmc.v1alpha1.inventory_pb import (
 )
 from ubmc.v1alpha1.inventory_pb import Fru as WireFru
 from ubmc.v1alpha1.inventory_rpc import InventoryService
-from ubmc.v1alpha1.sensor_pb import ListSensorsRequest, ListSensorsResponse, Sensor, SensorKind, SensorQuality
+from ubmc.v1alpha1.sensor_pb import (
+    ListSensorsRequest,
+    ListSensorsResponse,
+    Sensor,
+    SensorKind,
+    SensorQuality,
+    SensorQualityChange,
+    SensorStateChange,
+)
 from ubmc.v1alpha1.sensor_rpc import SensorService
 
 OPTIONS = Options(poll_seconds=0.05, fru_seconds=0.1)
@@ -110,6 +118,7 @@ class Senses(Service):
     """A sensor of presence."""
 
     name = "sensormon"
+    tells = (SensorStateChange, SensorQualityChange)
 
     def __init__(self) -> None:
         self.state, self.quality = "present", SensorQuality.GOOD
@@ -158,8 +167,8 @@ class World:
     def psu(self) -> Path:
         return self.opened.folder / "psu.0"
 
-    async def start(self) -> None:
-        manager = InventoryManager(PLANS, self.opened.open, self.expendable, self.precious, options=OPTIONS)
+    async def start(self, options: Options = OPTIONS) -> None:
+        manager = InventoryManager(PLANS, self.opened.open, self.expendable, self.precious, options=options)
         self.running = await self.world.run(self.managers, manager)
 
     async def stop(self) -> None:
@@ -196,7 +205,7 @@ class World:
 
     async def until(self, holds: Callable[[], object], what: str = "") -> None:
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not holds():
                     await asyncio.sleep(0.005)
         except TimeoutError:
@@ -252,6 +261,19 @@ async def test_assets_are_made_of_all_sources(tmp_path: Path) -> None:
         assert (chassis.model, chassis.source) == ("Box", AssetSource.BOARD)
         with pytest.raises(NotFound, match=r"chassis\.0, dimm\.0"):
             await w.get("psu.7")
+
+
+async def test_news_of_a_sensor_have_the_parts_looked_at_at_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.stop()
+        await w.start(Options(poll_seconds=3600.0, fru_seconds=3600.0))
+        w.senses.state = "absent"
+        w.senses.bus.tell("fan.0", SensorStateChange(name="fan0_presence", previous="present", current="absent"))
+        await w.hears("-fan.0")
+        w.opened.machine.parts.clear()
+        told = SensorQualityChange(name="dimm0_temp", previous=SensorQuality.GOOD, current=SensorQuality.FAILED)
+        w.senses.bus.tell("dimm.0", told)
+        await w.hears("-dimm.0")
 
 
 async def test_presence_is_told_on_the_edge_and_remembered_over_restarts(tmp_path: Path) -> None:

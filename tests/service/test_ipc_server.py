@@ -98,7 +98,7 @@ class Raw:
             self.client._public_nkey = self.key.public
             options["signature_cb"] = self.key.sign
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await self.client.connect(f"nats://127.0.0.1:{port}", error_cb=error, allow_reconnect=False, **options)  # type: ignore[arg-type]
         except BaseException:
             if self.client._transport is not None:
@@ -113,7 +113,7 @@ async def admitted(server: NatsServer, name: str) -> Raw:
     """Somebody who speaks for a process."""
     key = BusKey()
     server.admit(name, key.public)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not server.settle():
             await asyncio.sleep(0.005)
         while True:
@@ -130,7 +130,7 @@ async def test_who_has_no_key_or_another_one_gets_nothing(tmp_path: Path) -> Non
     async with running(tmp_path, {"a": OPEN}) as server:
         good = await admitted(server, "a")
         for key in (None, BusKey()):
-            with pytest.raises((nats.errors.Error, TimeoutError)):
+            with pytest.raises((nats.errors.Error, OSError)):
                 await Raw(key).connect(server.port)
         await good.client.close()
 
@@ -140,9 +140,9 @@ async def test_a_new_key_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     async with running(tmp_path, {"a": OPEN}) as server:
         old = await admitted(server, "a")
         new = await admitted(server, "a")
-        with pytest.raises((nats.errors.Error, TimeoutError)):
+        with pytest.raises((nats.errors.Error, OSError)):
             await Raw(old.key).connect(server.port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while old.client.is_connected:
                 await asyncio.sleep(0.01)
         assert new.client.is_connected
@@ -159,7 +159,7 @@ async def test_port_and_keys_survive_a_restart_and_nothing_secret_is_on_disk(tmp
         server.start()
         assert server.port == port
         again = Raw(first.key)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not again.client.is_connected:
                 with contextlib.suppress(nats.errors.Error, OSError):
                     await again.connect(port)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from ubmc.hw.qemu.machine import Accelerator, Layout, MachineSpec, command
 from ubmc.protocols.ipmi import vm
 from ubmc.services.ipmisrv.door import IpmiOptions
 from ubmc.services.ipmisrv.inband import Policy
+from ubmc.services.ipmisrv.limits import Limits
 
 QEMU = "qemu-system-x86_64"
 DATA, STATUS = 0xCA2, 0xCA3
@@ -46,7 +48,7 @@ class Kcs:
 
     async def _state(self) -> int:
         """The state, once the other side has taken what was written."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (status := await self._in(STATUS)) & BUSY:
                 await asyncio.sleep(0.002)
         return status & STATES
@@ -65,7 +67,7 @@ class Kcs:
             await self._out(DATA, byte)
         answer = bytearray()
         while (state := await self._state()) == READ:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not await self._in(STATUS) & FULL:
                     await asyncio.sleep(0.002)
             answer.append(await self._in(DATA))
@@ -102,7 +104,9 @@ async def machine(folder: Path) -> AsyncIterator[Kcs]:
 
 
 @contextlib.asynccontextmanager
-async def guest_house(policy: Policy = "restricted") -> AsyncIterator[tuple[IpmiHouse, Path]]:
+async def guest_house(
+    policy: Policy = "restricted", limits: Limits | None = None
+) -> AsyncIterator[tuple[IpmiHouse, Path]]:
     with tempfile.TemporaryDirectory(prefix="ubmc-ipmi-") as name:
         folder = Path(name)
         options = IpmiOptions(
@@ -110,6 +114,7 @@ async def guest_house(policy: Policy = "restricted") -> AsyncIterator[tuple[Ipmi
             settings=Path("-"),
             in_band=policy,
             guests=(("host.0", Layout(folder).ipmi),),
+            limits=limits or Limits(),
         )
         async with ipmi_house(options) as house:
             yield house, folder
@@ -142,7 +147,7 @@ async def test_the_owner_can_let_a_guest_do_more() -> None:
     async with guest_house("full") as (_house, folder), machine(folder) as kcs:
         await ready(kcs)
         assert await kcs.ask(OEM, ADMIN_ONLY) == b"\0\1"
-        assert await kcs.ask(0x06, 0x3B, b"\x04") == b"\xd5"  # there is no session
+        assert await kcs.ask(0x06, 0x3B, b"\x04") == b"\xd4"  # there is no session
 
 
 @needs_qemu
@@ -162,21 +167,75 @@ async def test_a_guest_may_be_kept_out_altogether() -> None:
         server.close()
 
 
+@contextlib.asynccontextmanager
+async def wire(folder: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A machine without its processor; the door has connected and said its version."""
+    talks: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    server = await asyncio.start_unix_server(lambda r, w: talks.put_nowait((r, w)), str(Layout(folder).ipmi))
+    reader, writer = await asyncio.wait_for(talks.get(), 10)
+    try:
+        assert await reader.readexactly(3) == vm.control(vm.Control.VERSION, b"\1")
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        server.close()
+
+
+async def answers(reader: asyncio.StreamReader, *expected: bytes) -> None:
+    """Read these answers, in their order."""
+    whole = b"".join(expected)
+    assert await asyncio.wait_for(reader.readexactly(len(whole)), 10) == whole
+
+
+@pytest.mark.parametrize(
+    ("command", "limits", "seconds"),
+    [
+        ((0x06, 0x01), Limits(guest_per_second=20.0, guest_burst=5.0), 0.5),
+        ((OEM, COUNT), Limits(guest_changes_per_second=20.0, guest_changes_burst=5.0), 0.5),
+        ((0x06, 0x01), Limits(guest_changes_per_second=1.0, guest_changes_burst=1.0), 0.0),
+    ],
+)
+async def test_a_guest_that_asks_too_fast_waits_and_loses_nothing(
+    command: tuple[int, int], limits: Limits, seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fifteen requests at once, of which five are free; who changes nothing is not held to the rate of changes."""
+    netfn, number = command
+    async with guest_house("full", limits) as (house, folder), wire(folder) as (reader, writer):
+        began = time.monotonic()
+        writer.write(b"".join(vm.request(sequence, netfn, number) for sequence in range(15)))
+        said = [b"\0" + (DEVICE_ID if netfn == 0x06 else bytes((sequence + 1,))) for sequence in range(15)]
+        requests = [vm.VmRequest(sequence, netfn, 0, number, b"") for sequence in range(15)]
+        await answers(reader, *(vm.respond(one, answer) for one, answer in zip(requests, said, strict=True)))
+        assert time.monotonic() - began >= seconds * 0.95
+        assert house.suite.counted == (15 if netfn == OEM else 0)
+    assert sum("asks too fast" in each.message for each in caplog.records) == bool(seconds)
+
+
+async def test_for_how_long_a_guest_could_have_fed_its_watchdog() -> None:
+    """Since it has its BMC, and since the last time that something about the watchdog was not done."""
+    async with guest_house() as (house, folder):
+        door = house.server.door
+        assert door is not None
+        assert door.guest_able_seconds("host.0") == 0.0
+        async with wire(folder) as (reader, writer):
+            assert door.guest_able_seconds("host.7") == 0.0
+            await until(lambda: door.guest_able_seconds("host.0") > 0.2)
+            writer.write(vm.request(1, 0x06, 0x01))
+            await answers(reader, vm.respond(vm.VmRequest(1, 0x06, 0, 0x01, b""), b"\0" + DEVICE_ID))
+            assert door.guest_able_seconds("host.0") > 0.2
+            writer.write(vm.request(2, 0x06, 0x22))  # which is no command of this test
+            await answers(reader, vm.respond(vm.VmRequest(2, 0x06, 0, 0x22, b""), b"\xc1"))
+            assert 0.0 < door.guest_able_seconds("host.0") < 0.2
+        await until(lambda: door.guest_able_seconds("host.0") == 0.0)
+
+
 async def test_damaged_frames_and_a_guest_that_asks_at_once() -> None:
-    """A machine without its processor: several requests in one gulp, rubbish between them."""
-    async with guest_house() as (_house, folder):
-        talks: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
-        server = await asyncio.start_unix_server(lambda r, w: talks.put_nowait((r, w)), str(Layout(folder).ipmi))
-        reader, writer = await asyncio.wait_for(talks.get(), 10)
-        try:
-            writer.write(bytes(700) + b"\xa0" + vm.request(1, 0x06, 0x01) + b"\xaa\xa0" + vm.request(2, OEM, 0x7F))
-            assert await reader.readexactly(3) == vm.control(vm.Control.VERSION, b"\1")
-            first = vm.respond(vm.VmRequest(1, 0x06, 0, 0x01, b""), b"\0" + DEVICE_ID)
-            second = vm.respond(vm.VmRequest(2, OEM, 0, 0x7F, b""), b"\xc1")
-            assert await asyncio.wait_for(reader.readexactly(len(first + second)), 5) == first + second
-        finally:
-            writer.transport.abort()
-            server.close()
+    """Several requests in one gulp, rubbish between them."""
+    async with guest_house() as (_house, folder), wire(folder) as (reader, writer):
+        writer.write(bytes(700) + b"\xa0" + vm.request(1, 0x06, 0x01) + b"\xaa\xa0" + vm.request(2, OEM, 0x7F))
+        first = vm.respond(vm.VmRequest(1, 0x06, 0, 0x01, b""), b"\0" + DEVICE_ID)
+        second = vm.respond(vm.VmRequest(2, OEM, 0, 0x7F, b""), b"\xc1")
+        await answers(reader, first, second)
 
 
 def test_the_command_line_has_the_device_only_when_it_is_wanted() -> None:

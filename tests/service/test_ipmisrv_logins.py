@@ -24,8 +24,9 @@ from tests.service.ipmisrv_house import (
 from ubmc.kit.errors import Invalid
 from ubmc.services.ipmisrv.door import IpmiOptions
 from ubmc.services.ipmisrv.limits import Limits
-from ubmc.v1alpha1.session_pb import LoginAttempt
-from ubmc.v1alpha1.user_pb import UserLocked
+from ubmc.services.usermgr.attempts import BURST
+from ubmc.v1alpha1.session_pb import LoginAttempt, LoginFlood
+from ubmc.v1alpha1.user_pb import SourceLocked, UserLocked
 
 HERE = (("127.0.0.1", 0),)
 BOTH = IpmiOptions(listen=HERE, settings=Path("-"), cipher_suites=(3, 17))
@@ -152,10 +153,11 @@ async def test_a_stranger_cannot_tell_who_has_an_account() -> None:
         assert {each[:3] for each in (*known, *unknown)} == {(72, bytes(range(16)), 0x0F)}
         middle = [statistics.median(each[3] for each in group) for group in (known, unknown)]
         assert abs(middle[0] - middle[1]) < 0.01
+        assert min(each[3] for each in (*known, *unknown)) >= 0.01, "no answer comes sooner, however it was found"
 
 
-async def test_the_same_wrong_name_gets_the_same_key() -> None:
-    """Else a second try with the same numbers would show that there is no account."""
+async def test_a_repeated_message_gets_the_same_answer() -> None:
+    """The first may have been lost."""
     async with ipmi_house() as house:
 
         def attempt() -> None:
@@ -189,6 +191,29 @@ async def test_failures_lock_the_account() -> None:
                 pass
 
         await aside(right)
+
+
+async def test_a_stranger_does_not_fill_the_event_log() -> None:
+    async with ipmi_house() as house:
+
+        def fail() -> None:
+            remote = house.remote("nobody", b"wrong")
+            with contextlib.closing(remote.socket):
+                remote.greet()
+                with pytest.raises(RefusedError):
+                    remote.exchange(remote.keys.rakp3(), 0x15)
+
+        def flood() -> None:
+            for _ in range(BURST + 20):
+                fail()
+
+        await aside(flood)
+        keeper = house.house.keeper
+        await keeper.until(SourceLocked, lambda _: True)
+        await house.house.stop()  # it tells then what it has not told yet
+        await keeper.until(LoginFlood, lambda news: (news.attempts, news.source) == (20, "127.0.0.1"))
+        assert len([news for news in keeper.of(LoginAttempt) if news.outcome == "refused"]) == BURST
+        await house.house.start()
 
 
 async def test_who_stops_after_rakp_2_has_failed_too() -> None:

@@ -29,8 +29,11 @@ from tests.service.ipmisrv_house import (
 
 from ubmc.services.ipmisrv.door import IpmiOptions
 from ubmc.services.ipmisrv.limits import Limits
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.session_pb import DeleteSessionRequest, ListSessionsRequest
 from ubmc.v1alpha1.session_rpc import SessionService
+from ubmc.v1alpha1.user_pb import CreateRoleRequest, ResetIpmiSecretRequest, Role
+from ubmc.v1alpha1.user_rpc import UserService
 
 HERE = (("127.0.0.1", 0),)
 BOTH = IpmiOptions(listen=HERE, settings=Path("-"), cipher_suites=(3, 17))
@@ -245,6 +248,24 @@ async def test_an_administrator_closes_others_sessions_and_nobody_else_does() ->
                 other.close = lambda: None  # type: ignore[method-assign]
                 assert admin.ask(0x06, 0x3D, b"\xff" + theirs) == (0xCB, b"")
                 assert admin.ask(0x06, 0x3D, b"\x02")[1] == b"\x00\x3f\x01"
+
+        await aside(talk)
+
+
+async def test_the_level_alone_does_not_close_others_sessions() -> None:
+    """Who may configure the BMC, but no users, has the level administrator all the same."""
+    async with ipmi_house() as house:
+        role = Role(name="Wirer", privileges=[Privilege.CONFIGURE_MANAGER])
+        await house.house.ask(house.token, UserService.CreateRole, CreateRoleRequest(role=role))
+        await house.house.create(house.token, "willi", "Wirer")
+        answer = await house.house.ask(house.token, UserService.ResetIpmiSecret, ResetIpmiSecretRequest(name="willi"))
+        house.secrets["willi"] = answer.secret.encode()
+
+        def talk() -> None:
+            with house.remote("willi") as willi, house.remote("otto", level=3) as other:
+                theirs = struct.pack("<I", other.keys.system_id)
+                assert willi.ask(0x06, 0x3C, theirs) == (0xD4, b"")
+                assert other.ask(0x06, 0x01)[0] == 0
 
         await aside(talk)
 

@@ -9,9 +9,10 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.harness.consoles import QUICK, Door, make_server
@@ -26,12 +27,19 @@ from ubmc.kit import bytelink
 from ubmc.kit import call as calls
 from ubmc.kit.bus import Bus
 from ubmc.protocols import console as frames
+from ubmc.protocols.ipmi.codes import Level
+from ubmc.services.consolesrv.console import Console
+from ubmc.services.consolesrv.places import MOST_OF_ONE
 from ubmc.services.consolesrv.service import ConsoleServer
 from ubmc.services.ipc.permissions import ProcessSpec
 from ubmc.services.ipmisrv.door import IpmiOptions
 from ubmc.services.ipmisrv.settings import SolSettings
+from ubmc.services.ipmisrv.sol_link import RETRY_SECONDS
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.console_pb import ConsoleWriting, OpenConsoleRequest
 from ubmc.v1alpha1.console_rpc import ConsoleService
+from ubmc.v1alpha1.user_pb import CreateRoleRequest, ResetIpmiSecretRequest, Role
+from ubmc.v1alpha1.user_rpc import UserService
 
 MEBIBYTE = 1 << 20
 ALONE = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}.1"
@@ -69,6 +77,7 @@ class SolHouse:
 
     async def start(self) -> None:
         server = make_server(self.machine, self.ipmi.world.state / "console", self.replay_bytes)
+        self.server = server
         self._task = await self.ipmi.world.run(self.owner, server)
         await until(lambda: server._consoles["host.0"].connected is True)
 
@@ -273,7 +282,7 @@ class SolClient:
             self.remote.send(bytes((0, number, len(payload) - 4, 0)), 1)
         return acked, accepted
 
-    def see(self, text: bytes, seconds: float = 20.0) -> bytes:
+    def see(self, text: bytes, seconds: float = 45.0) -> bytes:
         deadline = time.monotonic() + seconds
         while text not in self.text:
             assert time.monotonic() < deadline, self.text[-500:]
@@ -384,6 +393,146 @@ async def test_who_writes_already_keeps_writing_until_they_release_it() -> None:
                     assert b"dropped" not in sol.see(b"Password: ")
 
             await aside(talk)
+
+
+@contextlib.asynccontextmanager
+async def attached(
+    house: SolHouse, user: str = "wanda", role: str = "Administrator"
+) -> AsyncIterator[bytelink.ByteLink]:
+    """Somebody else who reads the console."""
+    token = calls.current.set(house.ipmi.world.call(user, role))
+    try:
+        opened = await house.sshsrv.ask(ConsoleService.OpenConsole, OpenConsoleRequest(name="host.0", door="ssh"))
+    finally:
+        calls.current.reset(token)
+    async with await bytelink.connect(opened.socket, opened.ticket) as link:
+        async with asyncio.timeout(10):
+            await anext(link.frames(frames.Decoder()))
+        yield link
+
+
+async def test_what_a_take_over_drops_is_named_and_nothing_is_typed_twice() -> None:
+    """Bytes are on their way when another takes over; those typed afterwards are neither lost nor doubled."""
+    async with sol_house() as house, attached(house) as other:
+        await house.boot()
+        loop = asyncio.get_running_loop()
+        console = house.server._consoles["host.0"]
+
+        def call(coroutine: Coroutine[Any, Any, object]) -> None:
+            asyncio.run_coroutine_threadsafe(coroutine, loop).result(10)
+
+        async def restart() -> None:
+            await house.stop()
+            await house.start()
+
+        def talk() -> bytes:
+            with house.ipmi.remote("otto", level=3) as remote:
+                assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
+                sol = SolClient(remote)
+                sol.type(b"\r")
+                sol.see(b"login: ")
+                call(console._turn.acquire())  # the line stands still
+                assert sol.type(b"lost1") == 5
+                call(until(lambda: console.writer is not None and console.writer._writing is not None))
+                call(other.write(frames.encode(frames.Take(over=True))))
+                sol.see(b"5 bytes that you typed are lost: wanda has taken over]")
+                loop.call_soon_threadsafe(console._turn.release)
+                call(other.write(frames.encode(frames.Release())))
+                sol.see(b"[u-bmc: what you type goes to the console]")
+                assert sol.type(b"GOOD!") == 5
+                sol.see(b"GOOD!")
+                call(restart())
+                assert sol.type(b"\r") == 1
+                return sol.see(b"Password: ")
+
+        assert await aside(talk) == b"\r\n"
+
+
+async def test_who_finds_no_place_is_told_so_and_does_not_come_again() -> None:
+    async with sol_house() as house, contextlib.AsyncExitStack() as stack:
+        assert house.ipmi.server.door is not None
+        await house.ipmi.server.door._settings.set_sol(SolSettings(level=Level.USER))
+        for _ in range(MOST_OF_ONE):
+            await stack.enter_async_context(attached(house, "rita", "ReadOnly"))
+        attach, came = Console.attach, []
+
+        async def counting(self: Console, *given: Any) -> None:
+            came.append(self.name)
+            await attach(self, *given)
+
+        def talk() -> None:
+            with house.ipmi.remote("rita", level=2) as remote:
+                assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
+                sol = SolClient(remote)
+                sol.see(b"[u-bmc: the console is closed: rita is attached to this console 8 times already")
+                while not sol.flags & 0x10:  # deactivated
+                    sol.pump(3.0)
+                assert remote.ask(0x06, 0x4A, b"\x01") == (0, b"\x01\x00\x00")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Console, "attach", counting)
+            await aside(talk)
+            await asyncio.sleep(3 * RETRY_SECONDS)
+        assert came == ["host.0"]
+
+
+async def test_who_may_not_write_on_a_console_reads_it() -> None:
+    """The level of IPMI may come from other privileges."""
+    async with sol_house() as house:
+        role = Role(name="Clerk", privileges=[Privilege.CONFIGURE_USERS])
+        people = house.ipmi.house
+        await people.ask(house.ipmi.token, UserService.CreateRole, CreateRoleRequest(role=role))
+        await people.create(house.ipmi.token, "carl", "Clerk")
+        answer = await people.ask(house.ipmi.token, UserService.ResetIpmiSecret, ResetIpmiSecretRequest(name="carl"))
+        house.ipmi.secrets["carl"] = answer.secret.encode()
+        loop = asyncio.get_running_loop()
+
+        def talk() -> bytes:
+            with house.ipmi.remote("carl") as remote:
+                assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
+                sol = SolClient(remote)
+                sol.see(b"[u-bmc: this account may only read this console, what you type is dropped]")
+                assert sol.type(b"reboot\r") == 7
+                asyncio.run_coroutine_threadsafe(house.boot(), loop).result(20)
+                return sol.see(b"login: ")
+
+        assert b"reboot" not in await aside(talk)
+
+
+async def test_a_session_that_opens_its_line_again_and_again_keeps_nothing_of_it() -> None:
+    async with sol_house() as house:
+        door = house.ipmi.server.door
+        assert door is not None
+
+        def talk() -> int:
+            with house.ipmi.remote() as remote:
+                for _ in range(20):
+                    assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
+                    assert remote.ask(0x06, 0x49, ACTIVATE)[0] == 0
+                assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
+                assert remote.ask(0x06, 0x4A, b"\x01") == (0, b"\x01\x01\x00")
+                (session,) = door._sessions
+                return len(session.closing)
+
+        assert await aside(talk) == 1
+        await until(lambda: not door._server._sol._links)  # type: ignore[attr-defined]
+
+
+@clients
+async def test_a_line_that_does_not_work_for_a_while_ends_no_session(client: str) -> None:
+    """Each packet says "transfer unavailable" meanwhile, which no client takes for the end."""
+    async with sol_house(client) as house, house.terminal(client) as terminal:
+        await house.opened(terminal, client)
+        await house.boot()
+        await house.log_in(terminal)
+        house.machine.unplug()
+        await terminal.see(b"[u-bmc: the line does not work: ")
+        terminal.type(b"nobody")
+        await terminal.see(b"6 bytes that you typed are lost: the line did not work]")
+        house.machine.plug()
+        await terminal.see(b"[u-bmc: the line works again]")
+        terminal.type(b"\recho it is back\r")
+        await terminal.see(b"\r\nit is back\r\n")
 
 
 @pytest.mark.skipif(shutil.which("ipmitool") is None, reason="apt install ipmitool")

@@ -123,7 +123,7 @@ class World:
     def lit(self, name: str) -> bool:
         return self.machine.plant.read(name)
 
-    async def until(self, what: Callable[[], object], seconds: float = 5) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 45.0) -> None:
         async with asyncio.timeout(seconds):
             while not what():
                 await asyncio.sleep(0.005)
@@ -135,7 +135,7 @@ class World:
 
     async def shows(self, name: str, pattern: LedPattern) -> led_pb.Led:
         """The light, once it shows this."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (led := await self.get(name)).pattern is not pattern:
                 await asyncio.sleep(0.01)
         return led
@@ -175,7 +175,7 @@ async def world(
         running = await made.run(managers, LedManager(duties, lambda: Lights(SimLines(machine.dial))))
         w = World(made, machine, states, managers, door)
         for duty in duties:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while (await w.get(duty.led)).pattern is LedPattern.UNSPECIFIED:
                     await asyncio.sleep(0.01)
         yield w
@@ -311,7 +311,7 @@ async def test_lights_are_listed_and_watched(monkeypatch: pytest.MonkeyPatch) ->
         page = await w.door.forward(LedService.ListLeds, request, reader)
         assert ([led.name for led in page.leds], page.next_page_token) == (["power-led"], "")
         watching = w.door.watch(LedService.WatchLeds, led_pb.WatchLedsRequest(name="power-led"), reader)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             first = await anext(watching)
             assert (first.snapshot, first.led and first.led.pattern) == (True, LedPattern.OFF)
             await w.host(HostState.ON)

@@ -42,12 +42,12 @@ class World:
     async def link(self) -> Link:
         key = BusKey()
         self.server.admit("a", key.public)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not self.server.settle():
                 await asyncio.sleep(0.005)
         link = Link("a", key, self.metrics)
         self.links.append(link)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await link.connect(self.world.endpoint())
         return link
 
@@ -84,7 +84,7 @@ class Heard:
         self.data.append(msg.data)
         self.changed.set()
 
-    async def until(self, count: int, seconds: float = 5.0) -> None:
+    async def until(self, count: int, seconds: float = 45.0) -> None:
         async with asyncio.timeout(seconds):
             while len(self.data) < count:
                 self.changed.clear()
@@ -113,7 +113,7 @@ async def test_nothing_is_sent_late(body: bytes) -> None:
         await link.subscribe("a.x", heard.take)
         w.kill()
         refused = 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while refused < 50:
                 try:
                     await link.publish("a.x", body)
@@ -123,7 +123,7 @@ async def test_nothing_is_sent_late(body: bytes) -> None:
         while link.connected.is_set():
             await asyncio.sleep(0.005)
         w.server.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await link.connected.wait()
         await link.publish("a.x", b"the first after")
         await heard.until(1)
@@ -147,7 +147,7 @@ async def test_it_is_back_within_a_second_with_all_subscriptions_again_and_again
             assert not link.connected.is_set()
             began = time.monotonic()
             w.server.start()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await link.connected.wait()
             assert time.monotonic() - began < 1.0
             await link.publish("a.gone", b"no")
@@ -167,7 +167,7 @@ async def test_it_never_gives_up() -> None:
         async with asyncio.timeout(0.5):
             await link.subscribe("a.meanwhile", heard.take)
         w.server.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await link.known()
         await link.publish("a.meanwhile", b"x")
         await heard.until(1)
@@ -206,14 +206,14 @@ async def test_a_stranger_on_the_port_cannot_stop_it_for_good() -> None:
                 await writer.wait_closed()
 
         stranger = await asyncio.start_server(greet, "127.0.0.1", w.server.port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while count < 2 * len(GREETINGS):
                 await asyncio.sleep(0.01)
         stranger.close()
         await stranger.wait_closed()
         assert not link.connected.is_set()
         w.server.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await link.connected.wait()
 
 
@@ -223,12 +223,12 @@ async def test_an_error_from_the_server_does_not_end_it_for_good() -> None:
         link = await w.link()
         w.server.admit("a", BusKey().public)
         w.server.settle()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while link.connected.is_set():
                 await asyncio.sleep(0.01)
         w.server.admit("a", link._key.public)
         w.server.settle()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await link.connected.wait()
 
 
@@ -253,7 +253,7 @@ async def test_a_server_of_another_user_gets_no_signature() -> None:
             async with asyncio.timeout(0.5):
                 await shy.connect(Endpoint(endpoint.port, endpoint.uid + 1))
         assert signed == []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await shy.connect(endpoint)
         assert len(signed) == 1
 
@@ -305,7 +305,7 @@ async def test_a_slow_consumer_is_said_once_and_counted(caplog: pytest.LogCaptur
         for _ in range(600):
             await link.publish("a.x", b"x")
         await link.flush()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while w.metric("ubmc_bus_slow_consumers_total") < 300:
                 await asyncio.sleep(0.01)
         gate.set()
@@ -354,7 +354,7 @@ async def test_a_service_that_begins_while_the_bus_is_away_answers_when_it_is_ba
         await asyncio.sleep(0.3)
         assert not beginning.done()
         made.server.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await beginning
             await door.link.connected.wait()
             answer = await door.forward(HostService.GetHost, GetHostRequest(name="host.0"), made.call())

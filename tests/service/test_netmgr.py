@@ -60,7 +60,7 @@ class Listener(Service):
         self.hear(news)
 
     async def until(self, wanted: Message[Any]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while wanted not in self.heard:
                 self.more.clear()
                 await self.more.wait()
@@ -203,7 +203,7 @@ async def test_the_clock_of_the_model_is_set_and_goes_on_over_a_restart(tmp_path
         )  # fmt: skip
         assert (shown.ntp_enabled, shown.synchronized, shown.utc_offset_minutes) == (False, False, 60)
         assert seconds_off(shown, wanted) < 5
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not any(isinstance(news, n.TimeSet) for news in made.listener.heard):
                 made.listener.more.clear()
                 await made.listener.more.wait()
@@ -299,7 +299,7 @@ async def test_a_real_board_shows_facts_and_refuses_changes(tmp_path: Path) -> N
         await made.listener.until(n.AddressChange(name="eth0", addresses="192.0.2.8/24"))
         await made.listener.until(n.HostNameChange(previous="machine", current="other"))
         real.facts = replace(real.facts, interfaces=())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (
                 await made.ask(NetworkService.ListNetworkInterfaces, n.ListNetworkInterfacesRequest())
             ).network_interfaces:

@@ -108,7 +108,7 @@ class World:
                     self.told.append(item)
             await asyncio.sleep(0.01)
 
-    async def until(self, what: Callable[[], object], seconds: float = 15) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 45.0) -> None:
         async with asyncio.timeout(seconds):
             while not what():
                 await asyncio.sleep(0.01)
@@ -147,7 +147,7 @@ async def world(*, guarded: bool = True, hold_preparation: bool = False) -> Asyn
         manager = PowerManager({"host.0": host}, {}, keeper, prepare)
         safety, asker = await made.place("safety"), await made.place("managers")
         running = await made.run(safety, manager)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not safety.answerer._serving.get(manager):
                 await asyncio.sleep(0.005)
             await safety.link.known()
@@ -280,7 +280,7 @@ async def test_it_works_on_while_the_bus_is_away() -> None:
         await w.manager.drive_host(DriveHostRequest(name="host.0", action=WireAction.ON))
         await w.until(lambda: w.machine.plant.read("power-good-0"))
         w.made.server.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 with contextlib.suppress(Unavailable):
                     reader = w.asker.watch(PowerService.WatchPower, WatchPowerRequest())
@@ -305,7 +305,7 @@ async def test_an_error_that_nobody_foresaw_fails_the_wire(
         return "a:1"
 
     async def until(level: Level) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not told or told[-1] is not level:
                 await asyncio.sleep(0.01)
 
@@ -316,7 +316,7 @@ async def test_an_error_that_nobody_foresaw_fails_the_wire(
     try:
         await until(Level.OFF)
         broken.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asyncio.wait([running])
         assert isinstance(running.exception(), KeyError)
         with pytest.raises(Unavailable):

@@ -111,7 +111,7 @@ class Parent:
 
     async def __aexit__(self, *_: object) -> None:
         self.child._stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.task
         asyncio.get_running_loop().remove_reader(self.channel.fileno())
         self.channel.close()
@@ -141,7 +141,7 @@ class Parent:
     def last(self, name: str) -> dict[str, Any]:
         return next(each.fields for each in reversed(self.heard) if each.fields.get("name") == name)
 
-    async def until(self, what: Callable[[], object], seconds: float = 10) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 45.0) -> None:
         async with asyncio.timeout(seconds):
             while not what():
                 await asyncio.sleep(0.005)

@@ -28,6 +28,7 @@ from ubmc.v1alpha1.security_pb import (
     CreateSigningRequestRequest,
     DeleteTrustedCertificateRequest,
     GetAcmeRequest,
+    GetAuditRecordRequest,
     GetCertificateRequest,
     GetSecurityPolicyRequest,
     ListAuditRecordsRequest,
@@ -193,7 +194,14 @@ async def test_every_audited_call_is_in_the_trail_and_a_forged_record_shows(tmp_
         ]
         assert all(each.trace_id and each.source == "192.0.2.1" and each.time for each in listed.records)
         only = ListAuditRecordsRequest(user="mallory", newest_first=True)
-        assert [each.id for each in (await h.ask(SecurityService.ListAuditRecords, only)).records] == [2]
+        mine = await h.ask(SecurityService.ListAuditRecords, only)
+        assert ([each.id for each in mine.records], mine.total_size, listed.total_size) == ([2], 1, 2)
+        behind = await h.ask(SecurityService.ListAuditRecords, ListAuditRecordsRequest(skip=1, page_size=1))
+        assert (behind.records, behind.next_page_token) == (listed.records[1:], "")
+        one = await h.ask(SecurityService.GetAuditRecord, GetAuditRecordRequest(id=2))
+        assert one.record == listed.records[1]
+        with pytest.raises(NotFound, match="no audit record 9"):
+            await h.ask(SecurityService.GetAuditRecord, GetAuditRecordRequest(id=9))
         assert (await h.ask(SecurityService.VerifyAudit, VerifyAuditRequest())).intact
     async with house(tmp_path) as h:  # a restart doubles nothing
         await h.ask(SecurityService.ResetCertificate, ResetCertificateRequest(name="https"))

@@ -162,7 +162,7 @@ class House:
     def watch(self, **wanted: Any) -> AsyncGenerator[WatchSensorsResponse, None]:
         return self.door.watch(SensorService.WatchSensors, WatchSensorsRequest(**wanted), self.world.call())
 
-    async def until(self, what: Callable[[], object], seconds: float = 10) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 45.0) -> None:
         async with asyncio.timeout(seconds):
             while not what():
                 await asyncio.sleep(0.005)
@@ -173,7 +173,7 @@ class House:
 
     async def served(self) -> None:
         """Ready it is before the bus knows all that it answers; streams come last."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 watching = self.watch()
                 try:

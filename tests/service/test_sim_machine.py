@@ -48,7 +48,7 @@ def state(directory: Path) -> dict[str, Any]:
     return found
 
 
-def until(condition: Callable[[], bool], what: str, timeout_seconds: float = 15.0) -> None:
+def until(condition: Callable[[], bool], what: str, timeout_seconds: float = 45.0) -> None:
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < deadline, f"not seen: {what}"
@@ -231,7 +231,7 @@ def test_a_duplicate_kept_by_another_process_ends_the_press_and_keeps_the_line(d
             with pytest.raises(Busy, match=BUTTON):
                 await lines.output(BUTTON)
             os.close(fds[0])
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while True:
                     with contextlib.suppress(Busy):
                         await lines.output(BUTTON)

@@ -62,7 +62,7 @@ class World:
 
     async def until_told(self, *what: str) -> None:
         """News come in the order in which they were told."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.listener.told) < len(what):
                 await asyncio.sleep(0.005)
         assert self.listener.told == list(what)

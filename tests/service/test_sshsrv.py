@@ -23,8 +23,11 @@ from tests.service.usermgr_house import FIRST, MANAGERS, WEBSRV, House
 from ubmc.hw.sim.inprocess import InProcessMachine
 from ubmc.hw.sim.parts.shell import Mode, pattern
 from ubmc.hw.sim.plant import Plant, Settings
+from ubmc.kit.errors import UbmcError
+from ubmc.services.consolesrv.places import MOST_OF_ONE
 from ubmc.services.consolesrv.service import ConsoleServer
 from ubmc.services.ipc.permissions import ProcessSpec
+from ubmc.services.sshsrv.server import Connection, Guests
 from ubmc.services.sshsrv.service import SshOptions, SshServer
 from ubmc.services.usermgr.roles import OPERATOR, READ_ONLY
 from ubmc.services.usermgr.sessions import SessionOptions
@@ -46,11 +49,25 @@ class SshHouse:
     port: int
     fingerprint: str
     folder: Path
+    server: ConsoleServer
     consoles: asyncio.Task[None]
 
     async def boot(self) -> None:
         self.machine.act(lambda plant: plant.drive("power-button-0", active=True))
         await until(lambda: self.machine.plant.shell.mode is Mode.LOGIN)
+
+    async def stop(self) -> None:
+        """Consolesrv ends."""
+        self.consoles.cancel()
+        await asyncio.gather(self.consoles, return_exceptions=True)
+
+    async def restart(self) -> None:
+        """Consolesrv ends and begins anew."""
+        await self.stop()
+        world = self.users.world
+        bus = next(each for each in world._buses if each.process == "consolesrv")
+        self.server = make_server(self.machine, self.folder / "console")
+        self.consoles = await world.run(bus, self.server)
 
     def connect(self, user: str = "admin", password: str | None = FIRST, **options: Any) -> Any:
         given = {"known_hosts": None, "client_keys": None, "agent_path": None, "config": None, "password": password}
@@ -77,11 +94,11 @@ async def ssh_house(**more: Any) -> AsyncIterator[SshHouse]:
             options = SshOptions((("127.0.0.1", 0),), world.state / "ssh" / "host_key", ("host.0",), **more)
             door = await world.place("sshsrv")
             serving = await world.run(door, SshServer(options, lambda *what: heard.append(what)))
-            yield SshHouse(users, machine, heard[0][1], heard[0][2], world.state, owning)
+            house = SshHouse(users, machine, heard[0][1], heard[0][2], world.state, consoles, owning)
+            yield house
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
-            owning.cancel()
-            await asyncio.gather(owning, return_exceptions=True)
+            await house.stop()
         finally:
             machine.close()
             await users.stop()
@@ -89,7 +106,7 @@ async def ssh_house(**more: Any) -> AsyncIterator[SshHouse]:
 
 async def see(reader: asyncssh.SSHReader[bytes], text: bytes) -> bytes:
     """Read until this was seen."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         found: bytes = await reader.readuntil(text)
     return found
 
@@ -122,7 +139,7 @@ async def test_a_password_opens_the_console_byte_for_byte() -> None:
             token = await house.users.admin()
             sessions = (await house.users.ask(token, SessionService.ListSessions, ListSessionsRequest())).sessions
             assert len(sessions) == 2
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len((await house.users.ask(token, SessionService.ListSessions, ListSessionsRequest())).sessions) != 1:
                 await asyncio.sleep(0.02)  # logged out with the connection
         assert (house.folder / "ssh" / "host_key").stat().st_mode & 0o777 == 0o600
@@ -281,15 +298,58 @@ async def test_a_restart_of_the_console_service_is_hardly_noticed() -> None:
             await log_in(process)
             process.stdin.write(b"send 800000 400000\r")
             await see(process.stdout, b"400000\r\n")
-            house.consoles.cancel()
-            await asyncio.gather(house.consoles, return_exceptions=True)
-            world = house.users.world
-            bus = next(each for each in world._buses if each.process == "consolesrv")
-            house.consoles = await world.run(bus, make_server(house.machine, house.folder / "console"))
+            await house.restart()
             sent = await see(process.stdout, b"\r\nsent ")
             assert sent[: -len(b"\r\nsent ")] == pattern(0, 800000)
-        house.consoles.cancel()
-        await asyncio.gather(house.consoles, return_exceptions=True)
+
+
+async def test_what_was_typed_while_the_console_service_stopped_is_named() -> None:
+    async with ssh_house() as house:
+        await house.boot()
+        async with house.connect() as connection:
+            process = await connection.create_process("host.0", encoding=None)
+            await log_in(process)
+            console = house.server._consoles["host.0"]
+            async with console._turn:  # the line stands still
+                process.stdin.write(b"hello")
+                await until(lambda: console.writer is not None and console.writer._writing is not None)
+                await house.restart()
+            await see(process.stderr, b"the last 5 bytes that you typed are lost: the console service was restarted]")
+            process.stdin.write(b"echo once more\r")
+            assert b"hello" not in await see(process.stdout, b"\r\nonce more\r\n")
+            house.machine.unplug()
+            await see(process.stderr, b"the line is lost")
+            process.stdin.write(b"nobody")
+            await see(process.stderr, b"6 bytes that you typed were dropped: the line did not work]")
+
+
+async def test_who_finds_no_place_at_the_console_is_told_so_and_leaves() -> None:
+    async with ssh_house(most_per_address=MOST_OF_ONE) as house, contextlib.AsyncExitStack() as stack:
+        admin = await house.users.admin()
+        await house.users.create(admin, "rita", READ_ONLY)
+        connections = [await stack.enter_async_context(house.connect("rita", "rita password")) for _ in range(3)]
+        for turn in range(MOST_OF_ONE):
+            process = await connections[turn % 3].create_process("host.0", encoding=None)
+            await see(process.stderr, b"you read]")
+        done = await asyncio.wait_for(connections[0].run("host.0", encoding=None), 10)
+        assert done.exit_status == 1
+        assert b"rita is attached to this console 8 times already" in done.stderr
+
+
+async def test_who_begins_anew_under_another_name_is_not_the_one_from_before() -> None:
+    async with ssh_house() as house:
+        bus = next(each for each in house.users.world._buses if each.process == "sshsrv")
+        options = SshOptions((("127.0.0.1", 0),), house.folder / "unused", ("host.0",))
+        guests = Guests(options)
+        connection = Connection(bus, options, guests)
+        assert connection.begin_auth("admin")
+        assert await connection.validate_password("admin", FIRST)
+        assert (await connection.logged_in()).restricted == ""
+        assert connection.begin_auth("nobody")
+        assert not await connection.validate_password("nobody", "a guess")
+        with pytest.raises(UbmcError):
+            await connection.logged_in()
+        await asyncio.gather(*guests.endings)
 
 
 async def test_a_session_in_which_nothing_happens_ends_and_so_does_a_crowd() -> None:
@@ -302,7 +362,7 @@ async def test_a_session_in_which_nothing_happens_ends_and_so_does_a_crowd() -> 
                     async with house.connect():
                         pass
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
-        async with asyncio.timeout(10):  # who does not log in is hung up on
+        async with asyncio.timeout(30):  # who does not log in is hung up on
             assert (await reader.read()).startswith(b"SSH-2.0-u-bmc")
         writer.close()
         await writer.wait_closed()

@@ -82,7 +82,7 @@ async def test_the_boot_is_seen_to_go_on(tmp_path: Path) -> None:
     async with whole_house(tmp_path) as house:
         assert (await house.host()).boot_progress is BootProgress.NONE
         await powered(house)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await house.host()).boot_progress is not BootProgress.OS_RUNNING:
                 await asyncio.sleep(0.01)
         await house.change(HostPowerAction.FORCE_OFF)
@@ -170,7 +170,7 @@ async def test_watchers_see_a_set_up_change(tmp_path: Path) -> None:
         await house.start_state(bios=BIOS)
         watch = house.door.watch(BiosService.WatchBios, b.WatchBiosRequest(), house.world.call("olga", seconds=60))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert (await anext(watch)).snapshot
                 await house.ask(
                     BiosService.UpdateBios, b.UpdateBiosRequest(host="host.0", attributes={"BootMode": "Legacy"})

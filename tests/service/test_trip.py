@@ -47,7 +47,7 @@ class World:
                     self.told.append(item)
             await asyncio.sleep(0.01)
 
-    async def until(self, what: Callable[[], object], seconds: float = 15.0) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 45.0) -> None:
         async with asyncio.timeout(seconds):
             while not what():
                 await asyncio.sleep(0.01)
@@ -84,7 +84,7 @@ async def world(folder: Path, machine: InProcessMachine) -> AsyncIterator[World]
         manager = PowerManager({"host.0": host}, {}, keeper, lambda: None, cooling)
         safety, asker = await made.place("safety"), await made.place("managers")
         running = await made.run(safety, manager)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not safety.answerer._serving.get(manager):
                 await asyncio.sleep(0.005)
             await safety.link.known()

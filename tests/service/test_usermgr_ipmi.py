@@ -11,6 +11,7 @@ from tests.service.usermgr_house import IPMISRV, SOURCE, House, house
 
 from ubmc.kit.bus import Bus
 from ubmc.kit.errors import Denied, Exhausted, Invalid, NotFound, Refused, Unauthenticated
+from ubmc.services.usermgr import attempts
 from ubmc.services.usermgr.policy import AccountPolicy
 from ubmc.services.usermgr.roles import ADMINISTRATOR, OPERATOR, READ_ONLY, ROLES
 from ubmc.v1alpha1.access_pb import Privilege
@@ -22,6 +23,7 @@ from ubmc.v1alpha1.session_pb import (
     ExchangeIpmiResponse,
     ListSessionsRequest,
     LoginAttempt,
+    LoginFlood,
     Principal,
     ReportIpmiFailureRequest,
     Session,
@@ -40,6 +42,7 @@ from ubmc.v1alpha1.user_pb import (
     ResetIpmiSecretRequest,
     SetIpmiSecretRequest,
     SetIpmiUserNameRequest,
+    SourceLocked,
     TestIpmiSecretRequest,
     UpdateUserRequest,
     User,
@@ -329,6 +332,26 @@ async def test_failures_lock_the_account_as_wrong_passwords_do() -> None:
             await ipmi.level("admin")
         with pytest.raises(Unauthenticated):
             await ipmi.made.login("admin")
+
+
+async def test_a_flood_of_failures_does_not_fill_the_event_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that is locked can go on failing over IPMI, where no secret comes to us."""
+    monkeypatch.setattr(attempts, "FOLD_SECONDS", 0.3)
+    async with ipmi_house() as ipmi:
+        report = ReportIpmiFailureRequest(source=SOURCE)
+        for _ in range(120):
+            await ipmi.bus.ask(SessionService.ReportIpmiFailure, report)
+        keeper = ipmi.made.keeper
+        await keeper.until(LoginFlood, lambda news: True)
+        assert len(keeper.of(SourceLocked)) == 1
+        await ipmi.made.stop()
+        told, floods = keeper.of(LoginAttempt), keeper.of(LoginFlood)
+        refused = [news for news in told if news.outcome == "refused"]
+        assert len(refused) == attempts.BURST
+        assert {news.source for news in floods} == {SOURCE}
+        await keeper.until(LoginFlood, lambda _: sum(each.attempts for each in keeper.of(LoginFlood)) == 100)
+        assert len(floods) < 10
+        await ipmi.made.start()
 
 
 async def test_an_address_from_which_too_much_failed_gets_no_key() -> None:

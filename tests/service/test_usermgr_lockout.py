@@ -246,7 +246,7 @@ async def test_a_hash_of_other_parameters_is_made_anew_at_login() -> None:
 
 
 async def outcome(made: House, request: Recovery) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (found := recovery.outcome(made.world.state, request)) is None:
             await asyncio.sleep(0.02)
     return found

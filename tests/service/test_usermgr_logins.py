@@ -260,7 +260,7 @@ async def test_last_use_is_written_in_the_end_while_running() -> None:
             opened = other.execute(query).fetchone()
             await asyncio.sleep(0.01)
             await made.exchange(token)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while other.execute(query).fetchone() == opened:
                     await asyncio.sleep(0.02)
 
@@ -387,7 +387,7 @@ async def test_changes_are_audited() -> None:
             await made.open()
             await world.run(made.managers, Auditor())
             await made.create(await made.admin(), "olga")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 audited = await told.get()
             assert (audited.method, audited.user, audited.target) == ("UserService.CreateUser", "admin", "olga")
         finally:

@@ -97,7 +97,7 @@ async def test_pages_of_others_may_not_call_unless_allowed() -> None:
         assert own.status_code == 200
         assert "access-control-allow-origin" not in own.headers
         await _policy(w, allowed_origins=["https://console.example"])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await client.get(HOST, headers=page)).status_code != 200:
                 await asyncio.sleep(0.02)
         answer = await client.get(HOST, headers=page)
@@ -145,7 +145,7 @@ async def test_who_asks_too_often_waits_and_others_do_not() -> None:
     async with world() as w:
         await _policy(w, requests_per_second=5)
         client = w.client("ReadOnly-of-olga")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (answer := await client.get(HOST)).status_code == 200:
                 pass
         structured(answer, 429, "resource_exhausted")
@@ -192,7 +192,7 @@ async def test_plain_http_sends_to_https_and_nothing_else() -> None:
             assert (await client.get("/.well-known/acme-challenge/unknown")).status_code == 404
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await reader.read(100)).startswith(b"HTTP/1.1 4")
         writer.close()
 
@@ -204,7 +204,7 @@ async def test_a_new_certificate_is_shown_at_once_and_open_connections_stay() ->
         before = await _shown(w)
         call = w.made.call(seconds=30)
         await w.door.forward(SecurityService.ResetCertificate, ResetCertificateRequest(name="https"), call)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await _shown(w) == before:
                 await asyncio.sleep(0.02)
         assert (await client.get(HOST)).status_code == 200  # over the connection that it has
@@ -227,7 +227,7 @@ async def test_old_tls_is_refused_unless_the_policy_takes_1_2() -> None:
             with pytest.raises((ssl.SSLError, OSError)):
                 await _speak(w, version)
         await _policy(w, tls_1_2=True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     assert (await _speak(w, ssl.TLSVersion.TLSv1_2)).startswith("ECDHE-")
@@ -256,7 +256,7 @@ async def test_a_client_certificate_logs_in_only_exactly(tmp_path: Path) -> None
         await w.door.forward(SecurityService.AddTrustedCertificate, add, w.made.call())
         await _policy(w, client_certificates=ClientCertificates.OPTIONAL)
         good = authority.issue("olga", names=["olga@example.org"], usage=CLIENT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await _by_certificate(w, tmp_path, good.pem, good.key_pem) != 200:
                 await asyncio.sleep(0.02)
         assert w.users.certificates[-1] == ["email:olga@example.org", "cn:olga"]
@@ -271,7 +271,7 @@ async def test_a_client_certificate_logs_in_only_exactly(tmp_path: Path) -> None
         staying = w.client()
         assert (await staying.get(HOST)).status_code == 200  # others log in otherwise
         await _policy(w, client_certificates=ClientCertificates.REQUIRED)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     await w.client().get(HOST)
@@ -289,7 +289,7 @@ async def test_a_stream_by_certificate_goes_on_while_the_certificate_is_good(tmp
         await w.door.forward(SecurityService.AddTrustedCertificate, add, w.made.call())
         await _policy(w, client_certificates=ClientCertificates.OPTIONAL)
         good = authority.issue("olga", names=["olga@example.org"], usage=CLIENT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await _by_certificate(w, tmp_path, good.pem, good.key_pem) != 200:
                 await asyncio.sleep(0.02)
         context = _trusting(w)
@@ -356,6 +356,6 @@ async def test_http_3_is_offered_when_wanted_and_is_the_same_api() -> None:
         trust = AddTrustedCertificateRequest(pem=Authority("of the clients").pem.decode())
         await w.door.forward(SecurityService.AddTrustedCertificate, trust, w.made.call())
         await _policy(w, client_certificates=ClientCertificates.REQUIRED)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while w.server._quic:
                 await asyncio.sleep(0.02)

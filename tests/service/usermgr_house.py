@@ -36,6 +36,7 @@ from ubmc.v1alpha1.session_pb import (
     ExchangeTokenRequest,
     ExchangeTokenResponse,
     LoginAttempt,
+    LoginFlood,
     LoginRequest,
     LoginResponse,
     Principal,
@@ -103,6 +104,10 @@ class Keeper(Service):
     async def login_attempt(self, news: LoginAttempt) -> None:
         await self._keep(news)
 
+    @on(LoginFlood)
+    async def login_flood(self, news: LoginFlood) -> None:
+        await self._keep(news)
+
     @on(UserLocked)
     async def user_locked(self, news: UserLocked) -> None:
         await self._keep(news)
@@ -135,7 +140,7 @@ class Keeper(Service):
         return [news for news in self.news if isinstance(news, kind)]
 
     async def until(self, kind: type[T], condition: Callable[[T], bool]) -> T:
-        async with asyncio.timeout(10), self._arrived:
+        async with asyncio.timeout(30), self._arrived:
             while not (found := [news for news in self.of(kind) if condition(news)]):
                 await self._arrived.wait()
             return found[-1]

@@ -37,6 +37,7 @@ from ubmc.kit.service import Service, rpc, stream
 from ubmc.services.ipc.permissions import ProcessSpec
 from ubmc.services.securitymgr.service import SecurityManager
 from ubmc.services.websrv.service import DoorOptions, WebServer
+from ubmc.v1alpha1.account_pb import AccountPolicyChange
 from ubmc.v1alpha1.event_pb import EventEnvelope
 from ubmc.v1alpha1.host_pb import (
     ChangeHostPowerRequest,
@@ -51,6 +52,9 @@ from ubmc.v1alpha1.host_pb import (
 )
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.session_pb import (
+    CredentialKind,
+    ExchangeBasicRequest,
+    ExchangeBasicResponse,
     ExchangeCertificateRequest,
     ExchangeCertificateResponse,
     ExchangeTokenRequest,
@@ -63,6 +67,7 @@ from ubmc.v1alpha1.session_pb import (
 from ubmc.v1alpha1.session_rpc import SessionService
 from ubmc.v1alpha1.system_pb import GetMetricsRequest, GetMetricsResponse
 from ubmc.v1alpha1.system_rpc import TelemetryService
+from ubmc.v1alpha1.user_pb import RoleChange, SecondFactorChange, SourceLocked, UserChange, UserLocked
 
 HOST = "/api/v1alpha1/hosts/host.0"
 ERRORS: dict[str, type[UbmcError]] = {
@@ -142,11 +147,25 @@ class Users(Service):
     """Tokens of the test: `ROLE-of-USER`."""
 
     name = "usermgr"
-    tells = (SessionEnd,)
+    tells = (
+        SessionEnd,
+        UserChange,
+        UserLocked,
+        SecondFactorChange,
+        SourceLocked,
+        RoleChange,
+        AccountPolicyChange,
+    )
 
     def __init__(self, signer: PrincipalSigner) -> None:
         self.signer = signer
+        self.passwords = {"olga": "right", "ruth": "Right"}
+        self.proven: list[tuple[str, str]] = []
+        self.may_prove = asyncio.Event()
+        self.may_prove.set()
         self.asked: list[tuple[str, str]] = []
+        self.unattended: list[bool] = []
+        """Of each that was asked: whether it was no use of the session."""
         self.logins: list[str] = []
         self.certificates: list[list[str]] = []
         self.refused = False
@@ -156,6 +175,7 @@ class Users(Service):
     @rpc(SessionService.ExchangeToken)
     async def exchange(self, request: ExchangeTokenRequest) -> ExchangeTokenResponse:
         self.asked.append((request.token, request.source))
+        self.unattended.append(request.unattended)
         role, _, user = request.token.partition("-of-")
         if role not in PRIVILEGES or request.token in self.ended:
             raise Unauthenticated("the token is wrong, or its session has ended; log in again")
@@ -163,6 +183,23 @@ class Users(Service):
             user=user, role=role, privileges=PRIVILEGES[role], session=request.token, expires=time.monotonic() + 60
         )
         return ExchangeTokenResponse(principal=self.signer.sign(principal), keep_seconds=self.keep_seconds)
+
+    @rpc(SessionService.ExchangeBasic)
+    async def exchange_basic(self, request: ExchangeBasicRequest) -> ExchangeBasicResponse:
+        self.proven.append((request.user, request.source))
+        await self.may_prove.wait()
+        if self.passwords.get(request.user) != request.password:
+            raise Unauthenticated("wrong user name or password")
+        principal = Principal(
+            user=request.user,
+            role="Operator",
+            privileges=PRIVILEGES["Operator"],
+            session=f"visit-{len(self.proven)}",
+            source=request.source,
+            expires=time.monotonic() + 60,
+            kind=CredentialKind.BASIC,
+        )
+        return ExchangeBasicResponse(principal=self.signer.sign(principal), keep_seconds=self.keep_seconds)
 
     @rpc(SessionService.ExchangeCertificate)
     async def exchange_certificate(self, request: ExchangeCertificateRequest) -> ExchangeCertificateResponse:
@@ -222,7 +259,7 @@ class World:
         await self.managers.link.publish(subjects.event(SessionEnd, "x"), envelope.to_binary())
 
     async def until(self, what: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not what():
                 await asyncio.sleep(0.005)
 

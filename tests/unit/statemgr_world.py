@@ -54,6 +54,7 @@ class World:
         self.firmwares: list[BootFirmware] = []
         self.choices: list[BootChoice] = []
         self.boots = 0
+        self.reachable_since: float | None = None
         ports = HostPorts(
             drive=self.drive,
             keep=self.keep,
@@ -62,12 +63,20 @@ class World:
             interlock=lambda _name: self.no_power,
             check_uri=self.check_uri,
             booted=self.booted,
+            guest_able=self.guest_able,
         )
         self.host = ManagedHost(HostPlan("host.0", front_wired), memory or HostMemory(), Options(**options), ports)
 
     def booted(self, name: str) -> None:
         assert name == "host.0"
         self.boots += 1
+
+    async def guest_able(self, name: str) -> float:
+        """As the IPMI door tells it, which is another process."""
+        assert name == "host.0"
+        await asyncio.sleep(0.01)
+        since = self.reachable_since
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
 
     async def check_uri(self, uri: str) -> None:
         if "127.0.0.1" in uri:

@@ -15,7 +15,7 @@ Watching = AsyncGenerator[Update[int], None]
 
 
 async def take(watching: Watching, count: int) -> list[tuple[int, bool]]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [(update.item, update.snapshot) for update in [await anext(watching) for _ in range(count)]]
 
 
@@ -41,7 +41,7 @@ async def test_a_waiting_watcher_is_woken() -> None:
     await asyncio.sleep(0)
     assert not any(task.done() for task in tasks)
     feed.publish("a", 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert [update.item for update in await asyncio.gather(*tasks)] == [1, 1, 1]
     for one in watching:
         await one.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,17 @@ from ubmc.kit.keys import BusKey
 from ubmc.kit.metrics import Metrics
 from ubmc.kit.schema import load
 from ubmc.kit.testing import run_virtual
+from ubmc.protocols.ipmi import cipher
 from ubmc.protocols.ipmi.codes import LAN_CHANNEL, SYSTEM_INTERFACE, Code, Completion, Group, Level, NetFn
+from ubmc.protocols.ipmi.rmcpplus import Payload
 from ubmc.services.ipmisrv.dispatch import COMMAND_SECONDS, Command, Context, Table
 from ubmc.services.ipmisrv.inband import guest_may
-from ubmc.services.ipmisrv.limits import REMEMBERED, Buckets
+from ubmc.services.ipmisrv.limits import REMEMBERED, Buckets, Limits, Patience
+from ubmc.services.ipmisrv.session_commands import SessionCommands
+from ubmc.services.ipmisrv.sessions import Sessions
+from ubmc.services.ipmisrv.settings import Settings
+from ubmc.services.ipmisrv.sol import SolPayloads
+from ubmc.services.ipmisrv.users import Users
 
 
 class Clock:
@@ -63,6 +71,15 @@ def test_rules_come_in_their_order() -> None:
     assert asked(table, context(), 1, b"12") == b"\x0012"
     assert asked(table, context(), 1, b"123") == b"\x00123"
     assert asked(table, context(Level.NONE), 1, b"12") == b"\xd4"
+
+
+def test_only_sensors_are_there_at_another_lun() -> None:
+    table = Table([command(1), command(1, netfn=NetFn.SENSOR)])
+    where = context()
+    where.lun = 1
+    assert asked(table, where, 9) == b"\xc1"
+    assert asked(table, where, 1) == b"\xc2"
+    assert asked(table, where, 1, netfn=NetFn.SENSOR) == b"\x00"
 
 
 def test_group_extensions_name_their_body_on_both_ways() -> None:
@@ -132,6 +149,21 @@ def test_a_guest_may_what_the_policy_lets_it() -> None:
     assert not context().inband
 
 
+def test_a_guest_never_has_to_do_with_sessions() -> None:
+    bus = Bus("ipmisrv", load(), BusKey(), Metrics())
+    sessions = Sessions(Users(bus), Limits())
+    own = SessionCommands(sessions, cipher.strongest_first((17,)), (Payload.SOL,)).commands()
+    lines = SolPayloads(bus, sessions, Settings(Path("none")), ("host.0",)).commands()
+    table = Table((*own, *lines), guest_may=guest_may("full"))
+    allowed = {each.name for each in table if table.allowed(each, Level.ADMINISTRATOR, inband=True)}
+    assert allowed == {
+        "Get Channel Authentication Capabilities",
+        "Get Channel Cipher Suites",
+        "Get Channel Payload Support",
+        "Get Channel Payload Version",
+    }
+
+
 def test_two_commands_of_one_number_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="C1 and C1 have the same number"):
         Table([command(1), command(1)])
@@ -165,3 +197,23 @@ def test_buckets_do_not_fill_memory() -> None:
     for number in range(3 * REMEMBERED):
         buckets.take(f"198.51.100.{number}")
     assert len(buckets._buckets) == REMEMBERED
+
+
+def test_who_asks_too_fast_waits_and_is_forgiven_in_time() -> None:
+    clock = Clock()
+    patience = Patience(10.0, 3.0, clock)
+    assert [patience.wait_seconds() for _ in range(3)] == [0.0, 0.0, 0.0]
+    for _ in range(5):
+        wait = patience.wait_seconds()
+        assert wait == pytest.approx(0.1)
+        clock.now += wait
+    rested = [patience.rested]
+    clock.now += 0.2
+    assert [*rested, patience.rested] == [False, True]
+    clock.now += 100.0
+    assert [patience.wait_seconds() for _ in range(4)] == pytest.approx([0.0, 0.0, 0.0, 0.1])
+
+
+def test_commands_that_only_tell_something_are_no_changes() -> None:
+    names = {"Get Device ID": False, "Read FRU Data": False, "Reserve SEL": False, "Reset Watchdog Timer": True}
+    assert {name: command(1, name=name).changes for name in names} == names

@@ -91,6 +91,58 @@ def test_a_repeated_packet_is_acknowledged_again_and_typed_once() -> None:
     assert host.got == b"once"
 
 
+def test_a_late_repetition_is_acknowledged_as_before_and_never_typed() -> None:
+    line, host = made(room=9)
+    for number in range(1, 10):
+        line.received(typed(number, b"%d" % number), 0.0)
+        sent(line, 0.0)
+    host.room = 1
+    line.received(typed(10, b"ab"), 1.0)
+    assert sent(line, 1.0 + ACK_SECONDS) == [SolPacket(0, 10, 1, 0, b"")]  # in part
+    host.room = 100
+    line.received(typed(11, b"b"), 2.0)
+    sent(line, 2.0)
+    for number, count in ((5, 1), (10, 1), (11, 1), (10, 1)):
+        data = b"ab" if number == 10 else b"%d" % number
+        line.received(typed(number, data, sol.BREAK), 3.0)
+        assert sent(line, 3.0) == [SolPacket(0, number, count, 0, b"")]
+    assert host.got == b"123456789ab"
+    assert host.breaks == []
+
+
+def test_a_repetition_while_the_next_one_waits_is_not_taken_as_new() -> None:
+    line, host = made()
+    line.received(typed(1, b"one"), 0.0)
+    sent(line, 0.0)
+    host.room = 0
+    line.received(typed(2, b"two"), 0.1)
+    line.received(typed(1, b"one"), 0.2)
+    host.room = 100
+    acks = sent(line, 0.3)
+    assert {(packet.acked, packet.accepted) for packet in acks} == {(1, 3), (2, 3)}
+    assert host.got == b"onetwo"
+
+
+def test_all_numbers_come_round() -> None:
+    line, host = made()
+    for turn in range(60):
+        line.received(typed(turn % 15 + 1, b"%02d" % turn), float(turn))
+        assert [packet.accepted for packet in sent(line, float(turn))] == [2]
+    assert host.got == b"".join(b"%02d" % turn for turn in range(60))
+
+
+def test_each_packet_says_while_the_line_to_the_host_does_not_work() -> None:
+    line, _ = made()
+    line.unavailable = True
+    line.received(typed(1, b"x"), 0.0)
+    assert sent(line, 0.0) == [SolPacket(0, 1, 1, sol.TRANSFER_UNAVAILABLE, b"")]
+    line.feed(bytes(96), 0.0)
+    (first,) = sent(line, 0.0)
+    assert first.operation == sol.TRANSFER_UNAVAILABLE
+    line.unavailable = False
+    assert [packet.operation for packet in sent(line, 0.5)] == [0]  # repeated
+
+
 def test_few_characters_are_gathered_and_many_sent_at_once() -> None:
     line, _ = made()
     line.feed(b"a" * 10, 0.0)

@@ -20,7 +20,8 @@ FACTS = LanFacts(
     vlan_priority=3,
     cipher_suites=(17, 3),
     ipv6=True,
-    ipv6_dynamic=(("fe80::1", 64),),
+    ipv6_static=(("2001:db8::5", 48),),
+    ipv6_dynamic=(("fe80::1%eth0", 64, transport.SLAAC), ("2001:db8::9", 128, transport.DHCPV6)),
 )
 
 
@@ -43,12 +44,22 @@ FACTS = LanFacts(
         (Lan.IPV6_SUPPORT, "03"),
         (Lan.IPV6_ENABLES, "02"),
         (Lan.IPV6_STATUS, "08 08 03"),
-        (Lan.IPV6_DYNAMIC, "00 00 fe800000000000000000000000000001 40 00"),
-        (Lan.IPV6_STATIC, "00 00 00000000000000000000000000000000 00 00"),
+        (Lan.IPV6_DYNAMIC, "00 01 fe800000000000000000000000000001 40 00"),
+        (Lan.IPV6_STATIC, "00 80 20010db8000000000000000000000005 30 00"),
     ],
 )
 def test_lan_parameters(parameter: Lan, told: str) -> None:
     assert transport.lan(parameter, FACTS) == bytes.fromhex(told)
+
+
+def test_addresses_of_ipv6_are_those_of_a_selector() -> None:
+    second = transport.lan(Lan.IPV6_DYNAMIC, FACTS, 1)
+    assert second == bytes.fromhex("01 02 20010db8000000000000000000000009 80 00")
+    for parameter in (Lan.IPV6_STATIC, Lan.IPV6_DYNAMIC):
+        assert transport.lan(parameter, FACTS, 7) == b"\x07" + bytes(18) + b"\x01", "there is none, so it is disabled"
+        with pytest.raises(Completion) as refused:
+            transport.lan(parameter, FACTS, 8)
+        assert refused.value.code == 0xC9
 
 
 def test_a_lan_parameter_that_is_none() -> None:

@@ -176,7 +176,7 @@ class Clock:
             await asyncio.sleep(0.001)
         self._waiting.set_result(None)
         self._waiting = None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self._waiting is None:
                 await asyncio.sleep(0.001)
 

@@ -75,6 +75,12 @@ def test_the_door_hears_only_its_own(rights: Mapping[str, Permissions]) -> None:
         "stream.websrv.*",
         "peer.ProcessService.GetProcessMetrics",
         "event.session.*.session_end",
+        # after which a password that comes with each request is proven again
+        "event.user.*.user_change",
+        "event.user.*.user_locked",
+        "event.user.*.second_factor_change",
+        "event.user.*.source_locked",
+        "event.user.*.role_change",
         # what has no stream of its own, and Redfish shows
         "event.bmc.*.management_controller_restart",
         "event.service.*.service_health_change",

@@ -48,6 +48,9 @@ TEST = Event(
         ({"resource_types": ["ComputerSystem", "Chassis"]}, True),
         ({"resource_types": ["Chassis"]}, False),
         ({"severities": [Severity.WARNING], "components": ["chassis"]}, False),
+        ({"event_types": ["Alert"]}, True),
+        ({"event_types": ["Other"]}, False),
+        ({"event_types": ["Other", "Alert"]}, True),
     ],
 )
 def test_all_that_is_said_must_hold(wanted: dict[str, list[object]], is_wanted: bool) -> None:

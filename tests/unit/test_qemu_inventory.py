@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from ubmc.hw.inventory.port import AssetReader, Kind, Source
@@ -39,6 +41,7 @@ async def test_parts() -> None:
         "read_only": "true",
     }
     assert (parts["drive.4"].details["format"], parts["drive.4"].details["read_only"]) == ("qcow2", "false")
+    assert dict(parts["nic.4"].details) == {"mac_address": MACHINE.mac_address}
     assert reader.source is Source.SMBIOS
     await reader.close()
 
@@ -49,3 +52,14 @@ async def test_a_guest_reads_the_same_in_its_smbios_tables(tmp_path: Path) -> No
     smbios = next(each for each in arguments if each.startswith("type=1,"))
     assert f"manufacturer={host.manufacturer},product={host.model},serial={host.serial_number}" in smbios
     assert f"uuid={host.details['uuid']}" in smbios
+
+
+def test_the_nic_has_an_address_of_its_own_that_stays(tmp_path: Path) -> None:
+    address = MACHINE.mac_address
+    assert address == "02:" + address[3:] == replace(MACHINE, memory_mb=512, name="host.7").mac_address
+    assert re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", address)
+    others = {replace(MACHINE, uuid=uuid.UUID(int=number)).mac_address for number in range(1000)}
+    assert len(others | {address}) == 1001
+    arguments = command(MACHINE, Layout(tmp_path), "qemu-system-x86_64", Accelerator.TCG)
+    (nic,) = [each for each in arguments if each.startswith("virtio-net-pci,")]
+    assert f",mac={address}," in f"{nic},"

@@ -11,7 +11,7 @@ import pytest
 from ubmc.protocols.redfish.resource import Resource
 from ubmc.protocols.redfish.tree import TREE
 from ubmc.protocols.redfish.types import VERSIONS
-from ubmc.services.websrv.redfish.context import Families, Family
+from ubmc.services.websrv.redfish.context import By, Families, Family
 from ubmc.services.websrv.redfish.families import families
 from ubmc.services.websrv.redfish.mount import offered
 
@@ -44,7 +44,7 @@ def test_what_is_offered_and_not_done_stops_the_door() -> None:
     with pytest.raises(ValueError, match="Nobody"):
         Families(families(), offered([*TREE, more]))
     with pytest.raises(ValueError, match="Nowhere"):
-        Families((*families(), Family(deletes={"/redfish/v1/Nowhere": _delete})), offered(TREE))
+        Families((*families(), Family(deletes={"/redfish/v1/Nowhere": By(_delete, None)})), offered(TREE))
 
 
 async def _delete(_context: object) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from protobuf.wkt import Duration
 from tests.unit.redfish_world import check_golden
 
 from ubmc.protocols.redfish import events
 from ubmc.protocols.redfish.event_payload import place
+from ubmc.protocols.redfish.messages import RedfishError
 from ubmc.protocols.redfish.origin import origin
 from ubmc.protocols.redfish.shape import check_new
 from ubmc.v1alpha1.event_kind_pb import Severity
@@ -71,6 +73,19 @@ def test_what_is_refused() -> None:
         "/Destination": "PropertyValueFormatError",
         "/Severities": "PropertyValueNotInList",
     }
+
+
+def test_types_of_events_are_taken_shown_and_refused() -> None:
+    checked = check_new(events.CREATE, {**SENT, "EventTypes": ["Alert", "Alert"]})
+    assert checked.problems == ()
+    made = events.subscription(checked.values)
+    assert made.filter is not None
+    assert made.filter.event_types == ["Alert"]
+    assert events.destination(made)["EventTypes"] == ["Alert"]
+    assert "EventTypes" not in events.destination(events.subscription(check_new(events.CREATE, SENT).values))
+    with pytest.raises(RedfishError, match="PropertyValueNotInList") as caught:
+        events.wanted({"EventTypes": ["Alert", "StatusChange"]})
+    assert caught.value.messages[0].related == ("/EventTypes",)
 
 
 def test_every_origin_is_of_a_type_that_can_be_asked_for() -> None:

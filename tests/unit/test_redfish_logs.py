@@ -11,6 +11,7 @@ from tests.unit.redfish_world import check_golden
 from ubmc.kit.schema import load
 from ubmc.protocols.redfish import event_payload, logs
 from ubmc.protocols.redfish.health import SEVERITIES
+from ubmc.protocols.redfish.query import NOTHING, parse_query
 from ubmc.protocols.redfish.registry import NO_VALUE, fields, kinds, message_args, message_id, registry
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.event_pb import Event, EventLogState
@@ -70,10 +71,27 @@ def test_services() -> None:
 
 
 def test_pages_say_where_the_next_one_is() -> None:
-    first = logs.page("/x", [{}] * 2, total=5, skip=0, top=2)
+    first = logs.page("/x", [{}] * 2, 5, parse_query("$top=2"))
     assert (first["Members@odata.count"], first["Members@odata.nextLink"]) == (5, "/x?$skip=2&$top=2")
-    assert "Members@odata.nextLink" not in logs.page("/x", [{}], total=5, skip=4, top=2)
-    assert "Members@odata.nextLink" not in logs.page("/x", [], total=5, skip=9, top=2)
+    assert "Members@odata.nextLink" not in logs.page("/x", [{}], 5, parse_query("$skip=4&$top=2"))
+    assert "Members@odata.nextLink" not in logs.page("/x", [], 5, parse_query("$skip=9&$top=2"))
+    plain = logs.page("/x", [{}] * logs.TOP, logs.TOP + 1, NOTHING)
+    assert plain["Members@odata.nextLink"] == f"/x?$skip={logs.TOP}&$top={logs.TOP}"
+
+
+def test_the_next_page_is_of_the_same_query() -> None:
+    asked = "$filter=Severity+eq+%27Critical%27+or+Id+eq+%271%262%27&$skip=1&only_me&$select=Id,Message&$top=1"
+    following = logs.page("/x", [{}], 5, parse_query(asked))["Members@odata.nextLink"]
+    path, _, raw = following.partition("?")
+    again = parse_query(raw)
+    assert (path, again.skip, again.top, again.select) == ("/x", 2, 1, {"Id": {}, "Message": {}})
+    assert again.filter is not None
+    assert [
+        again.filter({"Severity": severity, "Id": number})
+        for severity, number in (("Critical", "9"), ("OK", "1&2"), ("OK", "1"))
+    ] == [True, True, False]
+    assert "only_me" in raw
+    assert not set(raw) & set(' "<>')  # it can be sent as it is
 
 
 def test_a_delivery() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.unit.redfish_world import body, facts
 
 from ubmc.protocols.redfish import boot, systems
-from ubmc.protocols.redfish.messages import RedfishError
-from ubmc.protocols.redfish.shape import Prop, Shape, check_action, check_new, check_patch, leaves, parse
+from ubmc.protocols.redfish.messages import Message, RedfishError
+from ubmc.protocols.redfish.render import annotate
+from ubmc.protocols.redfish.shape import Prop, Removable, Shape, check_action, check_new, check_patch, leaves, parse
 from ubmc.v1alpha1.host_pb import BootFirmware, BootOverride, BootOverrideMode, BootTarget, Host
 
 SHAPE: Shape = {
@@ -24,10 +25,20 @@ SHAPE: Shape = {
     "Mac": Prop(pattern="[0-9a-f]{2}"),
     "List": Prop("strings", longest=2, values=("x", "y")),
     "To": Prop("link"),
+    "Toes": Prop("links", longest=3),
+    "Shelf": Prop(
+        "array", longest=3, items={"Book": Prop(longest=9), "Pages": Prop("integer"), "By": Prop(nullable=True)}
+    ),
+    "Limit": Removable({"Reading": Prop("number", nullable=True), "Hard": Prop("boolean")}),
     "Empty": Prop(nullable=True),
     "Inner": {"Flag": Prop("boolean"), "Choice": Prop()},
 }
-CURRENT = {"Id": "1", "Name": "n", "Inner": {"Flag": True, "Fixed": 1, "Choice@Redfish.AllowableValues": ["P", "Q"]}}
+CURRENT = {
+    "Id": "1",
+    "Name": "n",
+    "Shelf": [{"Book": "A", "Shelfmark": "Z7"}],
+    "Inner": {"Flag": True, "Fixed": 1, "Choice@Redfish.AllowableValues": ["P", "Q"]},
+}
 
 
 @pytest.mark.parametrize(
@@ -44,11 +55,23 @@ CURRENT = {"Id": "1", "Name": "n", "Inner": {"Flag": True, "Fixed": 1, "Choice@R
         ({"Kind": "C"}, "PropertyValueNotInList", "/Kind"),
         ({"At": "yesterday"}, "PropertyValueFormatError", "/At"),
         ({"At": "2026-01-01T00:00:00"}, "PropertyValueFormatError", "/At"),
+        ({"At": "0001-01-01T00:00:00+14:00"}, "PropertyValueFormatError", "/At"),  # UTC has no such day
+        ({"At": "9999-12-31T23:59:59-14:00"}, "PropertyValueFormatError", "/At"),
         ({"Mac": "zz"}, "PropertyValueFormatError", "/Mac"),
         ({"List": ["x", "y", "x"]}, "ArraySizeTooLong", "/List"),
         ({"List": ["z"]}, "PropertyValueNotInList", "/List"),
         ({"List": "x"}, "PropertyValueTypeError", "/List"),
         ({"To": {"id": "x"}}, "PropertyValueFormatError", "/To"),
+        ({"Toes": [{"@odata.id": "/x"}, {"@odata.id": 5}]}, "PropertyValueFormatError", "/Toes"),
+        ({"Links/Chassis~x": 1}, "PropertyUnknown", "/Links~1Chassis~0x"),
+        ({"Shelf": {}}, "PropertyValueTypeError", "/Shelf"),
+        ({"Shelf": ["A"]}, "PropertyValueTypeError", "/Shelf/0"),
+        ({"Shelf": [{"Book": 5}]}, "PropertyValueTypeError", "/Shelf/0/Book"),
+        ({"Shelf": [{"Book": "A"}, {"Book": "B", "Pages": True}]}, "PropertyValueTypeError", "/Shelf/1/Pages"),
+        ({"Shelf": [{"Bogus": 1}]}, "PropertyUnknown", "/Shelf/0/Bogus"),
+        ({"Shelf": [{"Shelfmark": 1}]}, "PropertyNotWritable", "/Shelf/0/Shelfmark"),
+        ({"Limit": 5}, "PropertyValueTypeError", "/Limit"),
+        ({"Inner": None}, "PropertyValueTypeError", "/Inner"),
         ({"Inner": 1}, "PropertyValueTypeError", "/Inner"),
         ({"Inner": {"Flag": "yes"}}, "PropertyValueTypeError", "/Inner/Flag"),
         ({"Inner": {"Fixed": 2}}, "PropertyNotWritable", "/Inner/Fixed"),
@@ -70,6 +93,53 @@ def test_what_is_right_is_taken_beside_what_is_wrong() -> None:
     checked = check_patch(SHAPE, sent, CURRENT)
     assert checked.values == {"Name": "x", "Inner/Flag": False, "Inner/Choice": "Q", "Empty": None}
     assert len(checked.problems) == 1
+
+
+def test_what_there_is_not_is_told_and_the_rest_of_an_object_taken() -> None:
+    checked = check_patch(SHAPE, {"Shelf": [{"Book": "C", "Bogus": 1, "By": None}, None, {}]}, CURRENT)
+    assert checked.values == {"Shelf": [{"Book": "C", "By": None}, None, {}]}
+    assert [each.related for each in checked.problems] == [("/Shelf/0/Bogus",)]
+
+
+def test_null_takes_away_what_can_be_taken_away() -> None:
+    assert check_patch(SHAPE, {"Limit": None}, CURRENT).values == {"Limit/Reading": None}
+
+
+def test_an_empty_list_of_what_is_offered_offers_nothing() -> None:
+    shape: Shape = {"Kind": Prop(values=("A", "B")), "Any": Prop()}
+    for offered, taken in ((["A"], ["A"]), ([], []), (None, ["A", "B"])):
+        near = {} if offered is None else {"Kind@Redfish.AllowableValues": offered, "Any@Redfish.AllowableValues": []}
+        assert [kind for kind in ("A", "B", "C") if check_patch(shape, {"Kind": kind}, near).values] == taken
+        assert bool(check_patch(shape, {"Any": "x"}, near).values) == (offered is None)
+        assert [kind for kind in ("A", "B", "C") if check_action("X.Y", shape, {"Kind": kind}, near).values] == taken
+
+
+def test_a_message_stands_beside_its_property_and_replaces_nothing() -> None:
+    now: dict[str, Any] = {"Links": {"Chassis": [{"@odata.id": "/c"}]}, "Shelf": [{"Book": "A"}, "B"], "Id": "1"}
+    kept = orjson.dumps(now)
+    names = (
+        "/Links~1Chassis~1x",
+        "/Links/Chassis/x",
+        "/Id/x",
+        "/Gone/x",
+        "/Shelf/0/Book",
+        "/Shelf/1/Book",
+        "/Shelf/9/Book",
+    )
+    told = annotate(now, (*(Message("PropertyUnknown", (name,), (name,)) for name in names), Message("NoOperation")))
+    assert orjson.dumps(now) == kept
+
+    def beside(node: dict[str, Any], name: str) -> list[str]:
+        return [each["RelatedProperties"][0] for each in node.pop(f"{name}@Message.ExtendedInfo")]
+
+    assert beside(told, "Links/Chassis/x") == ["/Links~1Chassis~1x"]
+    assert beside(told["Links"], "Chassis") == ["/Links/Chassis/x"]
+    assert beside(told, "Id") == ["/Id/x"]
+    assert beside(told, "Gone") == ["/Gone/x"]
+    assert beside(told["Shelf"][0], "Book") == ["/Shelf/0/Book"]
+    assert beside(told, "Shelf") == ["/Shelf/1/Book", "/Shelf/9/Book"]
+    assert len(told.pop("@Message.ExtendedInfo")) == len(names) + 1
+    assert told == now
 
 
 def test_a_new_member_needs_what_is_required() -> None:

@@ -46,6 +46,7 @@ class World:
             interlock=lambda _name: "",
             check_uri=self.check_uri,
             booted=lambda _name: None,
+            guest_able=self.guest_able,
         )
         self.hosts = {name: ManagedHost(HostPlan(name), HostMemory(), Options(), ports) for name in HOSTS}
         self.chassis = ManagedChassis(
@@ -55,6 +56,9 @@ class World:
             ChassisPorts(self.drive_supply, self.keep_identify, self.tell, lambda _name: None),
             identify=False,
         )
+
+    async def guest_able(self, _name: str) -> float:
+        return 0.0
 
     def follow(self) -> None:
         self.chassis.follow_hosts()

@@ -119,7 +119,7 @@ async def test_the_policy_allows_the_one_script_in_the_page_and_nothing_else(fol
     assert content_security_policy([]).startswith(b"default-src 'none'; script-src 'self';")
 
 
-async def test_the_page_stays_what_its_policy_says_while_it_is_built_anew(folder: Path) -> None:
+async def test_the_page_stays_what_its_policy_says_while_it_is_changed(folder: Path) -> None:
     pages = Pages(folder)
     (folder / "index.html").write_bytes(b"<script>other()</script>")
     (folder / SCRIPT).unlink()
@@ -127,6 +127,50 @@ async def test_the_page_stays_what_its_policy_says_while_it_is_built_anew(folder
     assert answer is not None
     assert answer[1] == PAGE
     assert await ask(pages, f"/{SCRIPT}") is None
+
+
+def rebuilt(beside: Path) -> bytes:
+    """Another build, and its page."""
+    page = b"<!doctype html><script>other()</script>"
+    (beside / "_app" / "immutable").mkdir(parents=True)
+    (beside / "index.html").write_bytes(page)
+    (beside / "_app" / "immutable" / "b.5678.js").write_bytes(b"export const b = 1")
+    (beside / MANIFEST).write_text(json.dumps(webui.describe(beside)))
+    return page
+
+
+async def test_a_new_build_is_noticed_by_the_next_page(folder: Path, tmp_path: Path) -> None:
+    pages = Pages(folder)
+    page = rebuilt(tmp_path / "made")
+    webui.swap(tmp_path / "made", folder)
+    answer = await ask(pages, "/sensors", **HTML)
+    assert answer is not None
+    assert answer[1] == page
+    digest = b64encode(hashlib.sha256(b"other()").digest()).decode()
+    assert f"'sha256-{digest}'" in answer[0]["content-security-policy"]
+    assert await ask(pages, "/_app/immutable/b.5678.js") is not None
+    assert await ask(pages, f"/{SCRIPT}") is None
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["built", "secret"]
+
+
+async def test_a_ui_that_is_built_later_is_served_without_a_restart(folder: Path, tmp_path: Path) -> None:
+    later = tmp_path / "later"
+    pages = Pages(later)
+    assert await ask(pages, "/", **HTML) is None
+    webui.swap(folder, later)
+    assert await ask(pages, "/", **HTML) is not None
+    assert pages.built
+
+
+async def test_while_there_is_no_whole_build_the_page_is_the_last_one(folder: Path) -> None:
+    pages = Pages(folder)
+    manifest = (folder / MANIFEST).read_bytes()
+    (folder / MANIFEST).unlink()
+    assert await ask(pages, "/", **HTML) is not None
+    (folder / MANIFEST).write_bytes(b"{")
+    assert await ask(pages, "/", **HTML) is not None
+    (folder / MANIFEST).write_bytes(manifest)
+    assert await ask(pages, "/", **HTML) is not None
 
 
 async def test_without_a_built_ui_there_is_none(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from ubmc.client.trust import SystemTrust, Trust, not_trusted, split_url, tls_context, why_not_trusted
-from ubmc.kit.errors import ERRORS, FACES, Internal, UbmcError, Unauthenticated, Unavailable
+from ubmc.kit.errors import ERRORS, FACES, Exhausted, Internal, UbmcError, Unauthenticated, Unavailable
 from ubmc.protocols import console as frames
 
 OPEN_SECONDS = 10.0
@@ -66,6 +66,8 @@ class ConsoleLink:
         reason = error.rcvd.reason if error.rcvd is not None and error.rcvd.reason else ""
         if code == _OWN_CODES + FACES[Unauthenticated.name].http:
             return Unauthenticated(reason or "the session has ended; log in again")
+        if code == _OWN_CODES + FACES[Exhausted.name].http:
+            return Exhausted(reason or "there is no place at this console")
         return Unavailable(reason or "the connection to the BMC is lost")
 
 

@@ -17,9 +17,6 @@ from ubmc.kit.service import Service
 from ubmc.layout import Layout
 from ubmc.plans.consoles import console_plans
 from ubmc.services.consolesrv.service import ConsoleServer
-from ubmc.services.ipmisrv.commands.suite import SuiteOptions
-from ubmc.services.ipmisrv.door import IpmiOptions
-from ubmc.services.ipmisrv.service import IpmiServer
 from ubmc.services.sshsrv.options import SshOptions
 from ubmc.services.sshsrv.service import SshServer
 from ubmc.services.websrv.service import DoorOptions, WebServer
@@ -70,6 +67,9 @@ def before_ssh(program: Program, layout: Layout) -> Factory:
 
 def ipmi(program: Program, layout: Layout, place: Place) -> Sequence[Service]:
     """IPMI over LAN, and for the guests of virtual machines."""
+    from ubmc.services.ipmisrv.commands.suite import SuiteOptions
+    from ubmc.services.ipmisrv.door import IpmiOptions
+    from ubmc.services.ipmisrv.service import IpmiServer
 
     def listening(host: str, port: int) -> None:
         place.channel.send("say", what="ipmi", host=host, port=port)

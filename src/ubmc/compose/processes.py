@@ -24,7 +24,6 @@ from ubmc.services.eventlog.push import EventPush
 from ubmc.services.eventlog.service import EventLog
 from ubmc.services.inventorymgr.service import InventoryManager
 from ubmc.services.ipc.permissions import ProcessSpec
-from ubmc.services.ipmisrv.service import IpmiServer
 from ubmc.services.ledmgr.service import LedManager
 from ubmc.services.netmgr.service import NetworkManager
 from ubmc.services.operator.service import Operator
@@ -77,6 +76,8 @@ def process_specs(board: Board, owner: OwnerSpec | None = None) -> tuple[Process
     if consoles and owner is not None and owner.ssh.listen:
         more.append(ProcessSpec(SSH, (SshServer, ProcessFace), door=True))
     if owner is not None and owner.ipmi.listen:
+        from ubmc.services.ipmisrv.service import IpmiServer  # two megabytes that only those need who want IPMI
+
         more.append(ProcessSpec(IPMI, (IpmiServer, ProcessFace), door=True))
     return (
         ProcessSpec(SAFETY, (*safety, ProcessFace)),

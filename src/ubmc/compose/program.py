@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,10 @@ from typing import Any
 from ubmc.boards.load import Board
 from ubmc.boards.owner import GuestPolicy, OwnerSpec
 from ubmc.boards.spec import QemuSpec
+from ubmc.kit.release import version
 from ubmc.layout import Layout
+
+__all__ = ["Program", "fitted", "machine_folder", "safety_folder", "version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,6 @@ def fitted(board: Board, owner: OwnerSpec) -> Board:
         for host in board.spec.hosts
     )
     return replace(board, spec=board.spec.model_copy(update={"hosts": hosts}))
-
-
-def version() -> str:
-    """The version of this program."""
-    return importlib.metadata.version("ubmc")
 
 
 def machine_folder(state: Path) -> Path:

@@ -57,15 +57,16 @@ class Endpoint:
         """
         address, peer = f"0100007F:{self.port:04X}", f"0100007F:{local_port:04X}"
         listens, accepted = False, not local_port
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[1] != address:
-                continue
-            ours = int(fields[7]) == self.uid
-            if fields[3] == _LISTEN:
-                listens = ours
-            elif fields[3] == _ESTABLISHED and fields[2] == peer:
-                accepted = ours
+        with Path("/proc/net/tcp").open() as sockets:
+            for line in sockets:  # there may be thousands, and what is read at once stays with the process
+                fields = line.split()
+                if fields[1] != address:
+                    continue
+                ours = int(fields[7]) == self.uid
+                if fields[3] == _LISTEN:
+                    listens = ours
+                elif fields[3] == _ESTABLISHED and fields[2] == peer:
+                    accepted = ours
         return listens and accepted
 
 

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from protobuf import Message
@@ -38,15 +39,23 @@ def peer(token: Token) -> str:
 
 
 def kind_of(event: type[Message[Any]]) -> EventKind:
-    """The kind of news that a message carries.
+    """The kind of news that a message carries; not to be changed, since all get the same.
 
     Raises:
         ValueError: the message has no `event` option, so it is no news.
     """
+    hashable: Any = event  # a class, but the protocol of its metaclass hides that
+    return _kind_of(hashable)
+
+
+@cache
+def _kind_of(event: Any) -> EventKind:
+    """As above, remembered: to read an option is to decode it."""
     options = event.desc().proto.options
     if options is None or ext_event not in options:
         raise ValueError(f"{event.desc().type_name} has no event option")
-    return options[ext_event]
+    kind: EventKind = options[ext_event]
+    return kind
 
 
 def event(kind: type[Message[Any]], component: str = "*") -> str:

@@ -8,11 +8,11 @@ From the owner:
   02 OUTPUT   u64 offset of the first byte; bytes that the host wrote
   03 MISSED   u64 from, u64 to: bytes of the host that this reader does not get: it was too slow, or they are gone
   04 STATE    JSON: who writes now, and whether the line works: see `State`
-  05 WRITTEN  u64, u64: so many bytes of this attachment's INPUT are done with, and so many of them were dropped because
-              the line did not work
+  05 WRITTEN  u64, u64: so many bytes of this attachment's INPUT are done with, and so many of them were dropped: the
+              line did not work, or it was not the writer (any more)
   06 END      JSON {"reason", "message"}; nothing follows
 To the owner:
-  81 INPUT    bytes for the host; only from the writer, else they are dropped and STATE comes
+  81 INPUT    bytes for the host; only from the writer, else they are dropped: WRITTEN says so, and STATE comes
   82 BREAK    u16 milliseconds; 0: the usual quarter of a second
   83 SYSRQ    one ASCII letter or digit
   84 TAKE     u8: be the writer; 0: if nobody is, 1: take over
@@ -106,7 +106,7 @@ class Written:
     kind: ClassVar[int] = 0x05
     total: int
     dropped: int = 0
-    """Of them: the line did not work, so the host does not get them."""
+    """Of them: the line did not work, or this attachment did not write, so the host does not get them."""
 
     def payload(self) -> bytes:
         """Without the kind."""
@@ -168,7 +168,8 @@ class End(_Told):
 
     kind: ClassVar[int] = 0x06
     reason: str
-    """`session`: it has ended; `stopping`: the service is, come again; `broken`: what came was no frames."""
+    """`session`: it has ended; `stopping`: the service is, come again; `broken`: what came was no frames; `full`: there
+    is no place, or somebody else needed it."""
     message: str
     """For people."""
 

@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import internal_pb
-from .internal_pb import DriveChassisRequest, DriveChassisResponse, DriveHostRequest, DriveHostResponse, GetProcessMetricsRequest, GetProcessMetricsResponse, RestartServicesRequest, RestartServicesResponse, WatchPowerRequest, WatchPowerResponse
+from .internal_pb import DriveChassisRequest, DriveChassisResponse, DriveHostRequest, DriveHostResponse, GetGuestInterfaceRequest, GetGuestInterfaceResponse, GetProcessMetricsRequest, GetProcessMetricsResponse, RestartServicesRequest, RestartServicesResponse, WatchPowerRequest, WatchPowerResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
@@ -263,6 +263,86 @@ class OperatorServiceClient(ConnectClient):
                 service_name="ubmc.v1alpha1.OperatorService",
                 input=RestartServicesRequest,
                 output=RestartServicesResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+
+class GuestService(Protocol):
+    """
+    The IPMI interface that the operating system of a host has, in the hands of ipmisrv.
+    """
+    async def get_guest_interface(self, request: GetGuestInterfaceRequest, ctx: RequestContext[GetGuestInterfaceRequest, GetGuestInterfaceResponse], /) -> GetGuestInterfaceResponse:
+        """
+        Tells for how long an operating system has been able to reach us: who could not is not silent.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    @classmethod
+    def desc(cls) -> DescService:
+        """Returns the descriptor for this service."""
+        return next(s for s in internal_pb.desc().services if s.type_name == 'ubmc.v1alpha1.GuestService')
+
+class GuestServiceASGIApplication(ConnectASGIApplication[GuestService]):
+    def __init__(
+        self,
+        service: GuestService | AsyncGenerator[GuestService],
+        *,
+        interceptors: Iterable[Interceptor] = (),
+        read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
+        compressions: Iterable[Compression] | None = None,
+        codecs: Iterable[Codec] | None = None,
+    ) -> None:
+        super().__init__(
+            service=service,
+            endpoints=lambda svc: {
+                "/ubmc.v1alpha1.GuestService/GetGuestInterface": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetGuestInterface",
+                        service_name="ubmc.v1alpha1.GuestService",
+                        input=GetGuestInterfaceRequest,
+                        output=GetGuestInterfaceResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_guest_interface,
+                ),
+            },
+            interceptors=interceptors,
+            read_max_bytes=read_max_bytes,
+            compressions=compressions,
+            codecs=codecs,
+        )
+
+    @property
+    def path(self) -> str:
+        """Returns the URL path to mount the application to when serving multiple applications."""
+        return "/ubmc.v1alpha1.GuestService"
+
+
+class GuestServiceClient(ConnectClient):
+    """
+    The IPMI interface that the operating system of a host has, in the hands of ipmisrv.
+    """
+    async def get_guest_interface(
+        self,
+        request: GetGuestInterfaceRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> GetGuestInterfaceResponse:
+        """
+        Tells for how long an operating system has been able to reach us: who could not is not silent.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetGuestInterface",
+                service_name="ubmc.v1alpha1.GuestService",
+                input=GetGuestInterfaceRequest,
+                output=GetGuestInterfaceResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

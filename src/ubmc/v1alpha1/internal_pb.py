@@ -354,6 +354,70 @@ class RestartServicesResponse(Message[_RestartServicesResponseFields]):
         ) -> None:
             pass
 
+_GetGuestInterfaceRequestFields: TypeAlias = Literal["name"]
+
+class GetGuestInterfaceRequest(Message[_GetGuestInterfaceRequestFields]):
+    """
+    Request of GetGuestInterface.
+
+    ```proto
+    message ubmc.v1alpha1.GetGuestInterfaceRequest
+    ```
+
+    Attributes:
+        name:
+            `host.0`
+
+            ```proto
+            string name = 1;
+            ```
+    """
+
+    __slots__ = ("name",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str = "",
+        ) -> None:
+            pass
+
+        name: str
+
+_GetGuestInterfaceResponseFields: TypeAlias = Literal["able_seconds"]
+
+class GetGuestInterfaceResponse(Message[_GetGuestInterfaceResponseFields]):
+    """
+    Response of GetGuestInterface.
+
+    ```proto
+    message ubmc.v1alpha1.GetGuestInterfaceResponse
+    ```
+
+    Attributes:
+        able_seconds:
+            So long there has been an interface that passed on all that was asked of it about the watchdog; 0: there is none.
+
+            ```proto
+            double able_seconds = 1;
+            ```
+    """
+
+    __slots__ = ("able_seconds",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            able_seconds: float = 0,
+        ) -> None:
+            pass
+
+        able_seconds: float
+
 _GetProcessMetricsRequestFields: TypeAlias = NoReturn
 
 class GetProcessMetricsRequest(Message[_GetProcessMetricsRequestFields]):
@@ -510,7 +574,7 @@ class WireAction(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x1cubmc/v1alpha1/internal.proto\x12\rubmc.v1alpha1\x1a\x1aubmc/v1alpha1/access.proto\x1a\x18ubmc/v1alpha1/host.proto"\x88\x02\n\x10DriveHostRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x121\n\x06action\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.WireActionR\x06action\x12:\n\x0bboot_target\x18\x03 \x01(\x0e2\x19.ubmc.v1alpha1.BootTargetR\nbootTarget\x12\x14\n\x05asked\x18\x04 \x01(\x08R\x05asked\x12@\n\rboot_firmware\x18\x05 \x01(\x0e2\x1b.ubmc.v1alpha1.BootFirmwareR\x0cbootFirmware\x12\x19\n\x08http_uri\x18\x06 \x01(\tR\x07httpUri"\x13\n\x11DriveHostResponse"9\n\x13DriveChassisRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n\x02on\x18\x02 \x01(\x08R\x02on"\x16\n\x14DriveChassisResponse"\x13\n\x11WatchPowerRequest"\xbc\x04\n\x12WatchPowerResponse\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x05level\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.PowerLevelR\x05level\x12/\n\x04news\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.HostNewsKindR\x04news\x12)\n\x10identify_pressed\x18\x04 \x01(\x08R\x0fidentifyPressed\x12\x1f\n\x0bmains_epoch\x18\x05 \x01(\tR\nmainsEpoch\x123\n\x07actions\x18\x06 \x03(\x0e2\x19.ubmc.v1alpha1.WireActionR\x07actions\x12<\n\x0cboot_targets\x18\x07 \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\x0bbootTargets\x12\x18\n\x07tripped\x18\x08 \x01(\tR\x07tripped\x12\x17\n\x07too_hot\x18\t \x01(\x08R\x06tooHot\x12B\n\x0eboot_firmwares\x18\n \x03(\x0e2\x1b.ubmc.v1alpha1.BootFirmwareR\rbootFirmwares\x128\n\nboot_order\x18\x0b \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\tbootOrder\x12@\n\rboot_progress\x18\x0c \x01(\x0e2\x1b.ubmc.v1alpha1.BootProgressR\x0cbootProgress"\x18\n\x16RestartServicesRequest"\x19\n\x17RestartServicesResponse"\x1a\n\x18GetProcessMetricsRequest"I\n\x19GetProcessMetricsResponse\x12\x18\n\x07process\x18\x01 \x01(\tR\x07process\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text*k\n\nPowerLevel\x12\x1b\n\x17POWER_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0ePOWER_LEVEL_ON\x10\x01\x12\x13\n\x0fPOWER_LEVEL_OFF\x10\x02\x12\x17\n\x13POWER_LEVEL_UNKNOWN\x10\x03*\x9e\x01\n\nWireAction\x12\x1b\n\x17WIRE_ACTION_UNSPECIFIED\x10\x00\x12\x12\n\x0eWIRE_ACTION_ON\x10\x01\x12\x18\n\x14WIRE_ACTION_SOFT_OFF\x10\x02\x12\x19\n\x15WIRE_ACTION_FORCE_OFF\x10\x03\x12\x15\n\x11WIRE_ACTION_RESET\x10\x04\x12\x13\n\x0fWIRE_ACTION_NMI\x10\x052\xc2\x02\n\x0cPowerService\x12`\n\tDriveHost\x12\x1f.ubmc.v1alpha1.DriveHostRequest\x1a .ubmc.v1alpha1.DriveHostResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr\x12i\n\x0cDriveChassis\x12".ubmc.v1alpha1.DriveChassisRequest\x1a#.ubmc.v1alpha1.DriveChassisResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr\x12e\n\nWatchPower\x12 .ubmc.v1alpha1.WatchPowerRequest\x1a!.ubmc.v1alpha1.WatchPowerResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr0\x012\x85\x01\n\x0fOperatorService\x12r\n\x0fRestartServices\x12%.ubmc.v1alpha1.RestartServicesRequest\x1a&.ubmc.v1alpha1.RestartServicesResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr2\x8b\x01\n\x0eProcessService\x12y\n\x11GetProcessMetrics\x12\'.ubmc.v1alpha1.GetProcessMetricsRequest\x1a(.ubmc.v1alpha1.GetProcessMetricsResponse"\x11\x8a\xb5\x18\r\x1a\x0b\n\ttelemetryb\x06proto3',
+    b'\n\x1cubmc/v1alpha1/internal.proto\x12\rubmc.v1alpha1\x1a\x1aubmc/v1alpha1/access.proto\x1a\x18ubmc/v1alpha1/host.proto"\x88\x02\n\x10DriveHostRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x121\n\x06action\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.WireActionR\x06action\x12:\n\x0bboot_target\x18\x03 \x01(\x0e2\x19.ubmc.v1alpha1.BootTargetR\nbootTarget\x12\x14\n\x05asked\x18\x04 \x01(\x08R\x05asked\x12@\n\rboot_firmware\x18\x05 \x01(\x0e2\x1b.ubmc.v1alpha1.BootFirmwareR\x0cbootFirmware\x12\x19\n\x08http_uri\x18\x06 \x01(\tR\x07httpUri"\x13\n\x11DriveHostResponse"9\n\x13DriveChassisRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n\x02on\x18\x02 \x01(\x08R\x02on"\x16\n\x14DriveChassisResponse"\x13\n\x11WatchPowerRequest"\xbc\x04\n\x12WatchPowerResponse\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x05level\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.PowerLevelR\x05level\x12/\n\x04news\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.HostNewsKindR\x04news\x12)\n\x10identify_pressed\x18\x04 \x01(\x08R\x0fidentifyPressed\x12\x1f\n\x0bmains_epoch\x18\x05 \x01(\tR\nmainsEpoch\x123\n\x07actions\x18\x06 \x03(\x0e2\x19.ubmc.v1alpha1.WireActionR\x07actions\x12<\n\x0cboot_targets\x18\x07 \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\x0bbootTargets\x12\x18\n\x07tripped\x18\x08 \x01(\tR\x07tripped\x12\x17\n\x07too_hot\x18\t \x01(\x08R\x06tooHot\x12B\n\x0eboot_firmwares\x18\n \x03(\x0e2\x1b.ubmc.v1alpha1.BootFirmwareR\rbootFirmwares\x128\n\nboot_order\x18\x0b \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\tbootOrder\x12@\n\rboot_progress\x18\x0c \x01(\x0e2\x1b.ubmc.v1alpha1.BootProgressR\x0cbootProgress"\x18\n\x16RestartServicesRequest"\x19\n\x17RestartServicesResponse".\n\x18GetGuestInterfaceRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name">\n\x19GetGuestInterfaceResponse\x12!\n\x0cable_seconds\x18\x01 \x01(\x01R\x0bableSeconds"\x1a\n\x18GetProcessMetricsRequest"I\n\x19GetProcessMetricsResponse\x12\x18\n\x07process\x18\x01 \x01(\tR\x07process\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text*k\n\nPowerLevel\x12\x1b\n\x17POWER_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0ePOWER_LEVEL_ON\x10\x01\x12\x13\n\x0fPOWER_LEVEL_OFF\x10\x02\x12\x17\n\x13POWER_LEVEL_UNKNOWN\x10\x03*\x9e\x01\n\nWireAction\x12\x1b\n\x17WIRE_ACTION_UNSPECIFIED\x10\x00\x12\x12\n\x0eWIRE_ACTION_ON\x10\x01\x12\x18\n\x14WIRE_ACTION_SOFT_OFF\x10\x02\x12\x19\n\x15WIRE_ACTION_FORCE_OFF\x10\x03\x12\x15\n\x11WIRE_ACTION_RESET\x10\x04\x12\x13\n\x0fWIRE_ACTION_NMI\x10\x052\xc2\x02\n\x0cPowerService\x12`\n\tDriveHost\x12\x1f.ubmc.v1alpha1.DriveHostRequest\x1a .ubmc.v1alpha1.DriveHostResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr\x12i\n\x0cDriveChassis\x12".ubmc.v1alpha1.DriveChassisRequest\x1a#.ubmc.v1alpha1.DriveChassisResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr\x12e\n\nWatchPower\x12 .ubmc.v1alpha1.WatchPowerRequest\x1a!.ubmc.v1alpha1.WatchPowerResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr0\x012\x85\x01\n\x0fOperatorService\x12r\n\x0fRestartServices\x12%.ubmc.v1alpha1.RestartServicesRequest\x1a&.ubmc.v1alpha1.RestartServicesResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr2\x88\x01\n\x0cGuestService\x12x\n\x11GetGuestInterface\x12\'.ubmc.v1alpha1.GetGuestInterfaceRequest\x1a(.ubmc.v1alpha1.GetGuestInterfaceResponse"\x10\x8a\xb5\x18\x0c\x1a\n\n\x08statemgr2\x8b\x01\n\x0eProcessService\x12y\n\x11GetProcessMetrics\x12\'.ubmc.v1alpha1.GetProcessMetricsRequest\x1a(.ubmc.v1alpha1.GetProcessMetricsResponse"\x11\x8a\xb5\x18\r\x1a\x0b\n\ttelemetryb\x06proto3',
     [
         access_pb.desc(),
         host_pb.desc(),
@@ -524,6 +588,8 @@ _DESC = file_desc(
         "WatchPowerResponse": WatchPowerResponse,
         "RestartServicesRequest": RestartServicesRequest,
         "RestartServicesResponse": RestartServicesResponse,
+        "GetGuestInterfaceRequest": GetGuestInterfaceRequest,
+        "GetGuestInterfaceResponse": GetGuestInterfaceResponse,
         "GetProcessMetricsRequest": GetProcessMetricsRequest,
         "GetProcessMetricsResponse": GetProcessMetricsResponse,
         "PowerLevel": PowerLevel,

@@ -13,7 +13,7 @@ from typing import Final
 
 from ubmc.rpc import ServerStream, Unary
 
-from .internal_pb import DriveChassisRequest, DriveChassisResponse, DriveHostRequest, DriveHostResponse, GetProcessMetricsRequest, GetProcessMetricsResponse, RestartServicesRequest, RestartServicesResponse, WatchPowerRequest, WatchPowerResponse
+from .internal_pb import DriveChassisRequest, DriveChassisResponse, DriveHostRequest, DriveHostResponse, GetGuestInterfaceRequest, GetGuestInterfaceResponse, GetProcessMetricsRequest, GetProcessMetricsResponse, RestartServicesRequest, RestartServicesResponse, WatchPowerRequest, WatchPowerResponse
 
 
 class PowerService:
@@ -34,6 +34,13 @@ class OperatorService:
 
     RestartServices: Final = Unary("ubmc.v1alpha1.OperatorService", "RestartServices", RestartServicesRequest, RestartServicesResponse)
     """Restarts all services, after this call was answered."""
+
+
+class GuestService:
+    """The IPMI interface that the operating system of a host has, in the hands of ipmisrv."""
+
+    GetGuestInterface: Final = Unary("ubmc.v1alpha1.GuestService", "GetGuestInterface", GetGuestInterfaceRequest, GetGuestInterfaceResponse)
+    """Tells for how long an operating system has been able to reach us: who could not is not silent."""
 
 
 class ProcessService:

@@ -38,7 +38,8 @@ class ReportDefinition(Message[_ReportDefinitionFields]):
 
     Attributes:
         name:
-            Unique; letters, digits, `_`, `-` and `.`. Empty in a new one means that the BMC makes one.
+            Unique; letters, digits, `_`, `-` and `.`, the first a letter or a digit. Empty in a new one means that the BMC makes
+            one.
 
             ```proto
             string name = 1;
@@ -326,7 +327,8 @@ class Trigger(Message[_TriggerFields]):
 
     Attributes:
         name:
-            Unique; letters, digits, `_`, `-` and `.`. Empty in a new one means that the BMC makes one.
+            Unique; letters, digits, `_`, `-` and `.`, the first a letter or a digit. Empty in a new one means that the BMC makes
+            one.
 
             ```proto
             string name = 1;

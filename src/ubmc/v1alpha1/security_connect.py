@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import security_pb
-from .security_pb import AddTrustedCertificateRequest, AddTrustedCertificateResponse, CreateSigningRequestRequest, CreateSigningRequestResponse, DeleteTrustedCertificateRequest, DeleteTrustedCertificateResponse, GetAcmeRequest, GetAcmeResponse, GetCertificateRequest, GetCertificateResponse, GetSecurityPolicyRequest, GetSecurityPolicyResponse, ListAuditRecordsRequest, ListAuditRecordsResponse, ListCertificatesRequest, ListCertificatesResponse, ListTrustedCertificatesRequest, ListTrustedCertificatesResponse, RenewAcmeRequest, RenewAcmeResponse, ResetCertificateRequest, ResetCertificateResponse, RunSelfTestRequest, RunSelfTestResponse, UpdateAcmeRequest, UpdateAcmeResponse, UpdateSecurityPolicyRequest, UpdateSecurityPolicyResponse, UploadCertificateRequest, UploadCertificateResponse, VerifyAuditRequest, VerifyAuditResponse, WatchDoorRequest, WatchDoorResponse
+from .security_pb import AddTrustedCertificateRequest, AddTrustedCertificateResponse, CreateSigningRequestRequest, CreateSigningRequestResponse, DeleteTrustedCertificateRequest, DeleteTrustedCertificateResponse, GetAcmeRequest, GetAcmeResponse, GetAuditRecordRequest, GetAuditRecordResponse, GetCertificateRequest, GetCertificateResponse, GetSecurityPolicyRequest, GetSecurityPolicyResponse, ListAuditRecordsRequest, ListAuditRecordsResponse, ListCertificatesRequest, ListCertificatesResponse, ListTrustedCertificatesRequest, ListTrustedCertificatesResponse, RenewAcmeRequest, RenewAcmeResponse, ResetCertificateRequest, ResetCertificateResponse, RunSelfTestRequest, RunSelfTestResponse, UpdateAcmeRequest, UpdateAcmeResponse, UpdateSecurityPolicyRequest, UpdateSecurityPolicyResponse, UploadCertificateRequest, UploadCertificateResponse, VerifyAuditRequest, VerifyAuditResponse, WatchDoorRequest, WatchDoorResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
@@ -118,6 +118,12 @@ class SecurityService(Protocol):
     async def list_audit_records(self, request: ListAuditRecordsRequest, ctx: RequestContext[ListAuditRecordsRequest, ListAuditRecordsResponse], /) -> ListAuditRecordsResponse:
         """
         Lists the audit trail, the oldest record first unless `newest_first`.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def get_audit_record(self, request: GetAuditRecordRequest, ctx: RequestContext[GetAuditRecordRequest, GetAuditRecordResponse], /) -> GetAuditRecordResponse:
+        """
+        Reads one record of the audit trail.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -310,6 +316,17 @@ class SecurityServiceASGIApplication(ConnectASGIApplication[SecurityService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.list_audit_records,
+                ),
+                "/ubmc.v1alpha1.SecurityService/GetAuditRecord": Endpoint.unary(
+                    method=MethodInfo(
+                        name="GetAuditRecord",
+                        service_name="ubmc.v1alpha1.SecurityService",
+                        input=GetAuditRecordRequest,
+                        output=GetAuditRecordResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.get_audit_record,
                 ),
                 "/ubmc.v1alpha1.SecurityService/VerifyAudit": Endpoint.unary(
                     method=MethodInfo(
@@ -691,6 +708,31 @@ class SecurityServiceClient(ConnectClient):
                 service_name="ubmc.v1alpha1.SecurityService",
                 input=ListAuditRecordsRequest,
                 output=ListAuditRecordsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def get_audit_record(
+        self,
+        request: GetAuditRecordRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> GetAuditRecordResponse:
+        """
+        Reads one record of the audit trail.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="GetAuditRecord",
+                service_name="ubmc.v1alpha1.SecurityService",
+                input=GetAuditRecordRequest,
+                output=GetAuditRecordResponse,
                 idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
                 stream_type=StreamType.UNARY,
             ),

@@ -1305,7 +1305,7 @@ class UpdateSecurityPolicyResponse(Message[_UpdateSecurityPolicyResponseFields])
 
         policy: SecurityPolicy | None
 
-_ListAuditRecordsRequestFields: TypeAlias = Literal["page_size", "page_token", "user", "newest_first"]
+_ListAuditRecordsRequestFields: TypeAlias = Literal["page_size", "page_token", "user", "newest_first", "skip"]
 
 class ListAuditRecordsRequest(Message[_ListAuditRecordsRequestFields]):
     """
@@ -1340,9 +1340,15 @@ class ListAuditRecordsRequest(Message[_ListAuditRecordsRequestFields]):
             ```proto
             bool newest_first = 4;
             ```
+        skip:
+            So many are left out at the beginning, counted from the page token where there is one.
+
+            ```proto
+            int32 skip = 5;
+            ```
     """
 
-    __slots__ = ("page_size", "page_token", "user", "newest_first")
+    __slots__ = ("page_size", "page_token", "user", "newest_first", "skip")
 
     if TYPE_CHECKING:
 
@@ -1353,6 +1359,7 @@ class ListAuditRecordsRequest(Message[_ListAuditRecordsRequestFields]):
             page_token: str = "",
             user: str = "",
             newest_first: bool = False,
+            skip: int = 0,
         ) -> None:
             pass
 
@@ -1360,8 +1367,9 @@ class ListAuditRecordsRequest(Message[_ListAuditRecordsRequestFields]):
         page_token: str
         user: str
         newest_first: bool
+        skip: int
 
-_ListAuditRecordsResponseFields: TypeAlias = Literal["records", "next_page_token"]
+_ListAuditRecordsResponseFields: TypeAlias = Literal["records", "next_page_token", "total_size"]
 
 class ListAuditRecordsResponse(Message[_ListAuditRecordsResponseFields]):
     """
@@ -1373,7 +1381,7 @@ class ListAuditRecordsResponse(Message[_ListAuditRecordsResponseFields]):
 
     Attributes:
         records:
-            The records of this page.
+            The records of this page; they may be fewer than were asked for, since an answer has a largest size.
 
             ```proto
             repeated ubmc.v1alpha1.AuditRecord records = 1;
@@ -1384,9 +1392,15 @@ class ListAuditRecordsResponse(Message[_ListAuditRecordsResponseFields]):
             ```proto
             string next_page_token = 2;
             ```
+        total_size:
+            How many records there are on all pages.
+
+            ```proto
+            int64 total_size = 3;
+            ```
     """
 
-    __slots__ = ("records", "next_page_token")
+    __slots__ = ("records", "next_page_token", "total_size")
 
     if TYPE_CHECKING:
 
@@ -1395,11 +1409,77 @@ class ListAuditRecordsResponse(Message[_ListAuditRecordsResponseFields]):
             *,
             records: list[AuditRecord] | None = None,
             next_page_token: str = "",
+            total_size: int = 0,
         ) -> None:
             pass
 
         records: list[AuditRecord]
         next_page_token: str
+        total_size: int
+
+_GetAuditRecordRequestFields: TypeAlias = Literal["id"]
+
+class GetAuditRecordRequest(Message[_GetAuditRecordRequestFields]):
+    """
+    Request of GetAuditRecord.
+
+    ```proto
+    message ubmc.v1alpha1.GetAuditRecordRequest
+    ```
+
+    Attributes:
+        id:
+            The id of the record.
+
+            ```proto
+            int64 id = 1;
+            ```
+    """
+
+    __slots__ = ("id",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            id: int = 0,
+        ) -> None:
+            pass
+
+        id: int
+
+_GetAuditRecordResponseFields: TypeAlias = Literal["record"]
+
+class GetAuditRecordResponse(Message[_GetAuditRecordResponseFields]):
+    """
+    Response of GetAuditRecord.
+
+    ```proto
+    message ubmc.v1alpha1.GetAuditRecordResponse
+    ```
+
+    Attributes:
+        record:
+            The record.
+
+            ```proto
+            optional ubmc.v1alpha1.AuditRecord record = 1;
+            ```
+    """
+
+    __slots__ = ("record",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            record: AuditRecord | None = None,
+        ) -> None:
+            pass
+
+        record: AuditRecord | None
 
 _VerifyAuditRequestFields: TypeAlias = NoReturn
 
@@ -2064,7 +2144,7 @@ class ControlState(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x1cubmc/v1alpha1/security.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xa2\x03\n\x0bCertificate\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\x12\x16\n\x06issuer\x18\x03 \x01(\tR\x06issuer\x12+\n\x11alternative_names\x18\x04 \x03(\tR\x10alternativeNames\x129\n\nnot_before\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n\tnot_after\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\x08notAfter\x12#\n\rserial_number\x18\x07 \x01(\tR\x0cserialNumber\x12 \n\x0bfingerprint\x18\x08 \x01(\tR\x0bfingerprint\x12\x19\n\x08key_type\x18\t \x01(\tR\x07keyType\x128\n\x06source\x18\n \x01(\x0e2 .ubmc.v1alpha1.CertificateSourceR\x06source\x12\x10\n\x03pem\x18\x0b \x01(\tR\x03pem"\xa4\x03\n\x04Acme\x12\x18\n\x07enabled\x18\x01 \x01(\x08R\x07enabled\x12-\n\rdirectory_url\x18\x02 \x01(\tR\x0cdirectoryUrlB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1e\n\x05email\x18\x03 \x01(\tR\x05emailB\x08\xbaH\x05r\x03\x18\xfe\x01\x12+\n\x07domains\x18\x04 \x03(\tR\x07domainsB\x11\xbaH\x0e\x92\x01\x0b\x10\x10"\x07r\x05\x10\x01\x18\xfd\x01\x12D\n\tchallenge\x18\x05 \x01(\x0e2\x1c.ubmc.v1alpha1.AcmeChallengeR\tchallengeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x0bagree_terms\x18\x06 \x01(\x08R\nagreeTerms\x12 \n\x06ca_pem\x18\x07 \x01(\tR\x05caPemB\t\xbaH\x06r\x04\x18\x80\x80\x02\x12.\n\x05state\x18\x08 \x01(\x0e2\x18.ubmc.v1alpha1.AcmeStateR\x05state\x12\x14\n\x05error\x18\t \x01(\tR\x05error\x127\n\tnext_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\x08nextTime"\xa3\x03\n\x0eSecurityPolicy\x12\x16\n\x07tls_1_2\x18\x01 \x01(\x08R\x05tls12\x12\\\n\x13client_certificates\x18\x02 \x01(\x0e2!.ubmc.v1alpha1.ClientCertificatesR\x12clientCertificatesB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12[\n\x0fallowed_origins\x18\x03 \x03(\tR\x0eallowedOriginsB2\xbaH/\x92\x01,\x10\x10"(r&2$^https?://[A-Za-z0-9.:\\[\\]-]{1,253}$\x12"\n\nbasic_auth\x18\x04 \x01(\x08H\x00R\tbasicAuth\x88\x01\x01\x12\x19\n\x05http3\x18\x05 \x01(\x08H\x01R\x05http3\x88\x01\x01\x12:\n\x13requests_per_second\x18\x06 \x01(\x05R\x11requestsPerSecondB\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12*\n\x11outgoing_to_local\x18\x07 \x01(\x08R\x0foutgoingToLocalB\r\n\x0b_basic_authB\x08\n\x06_http3"\xf2\x01\n\x0bAuditRecord\x12\x0e\n\x02id\x18\x01 \x01(\x03R\x02id\x12.\n\x04time\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n\x04user\x18\x03 \x01(\tR\x04user\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source\x12\x16\n\x06action\x18\x05 \x01(\tR\x06action\x12\x16\n\x06target\x18\x06 \x01(\tR\x06target\x12\x18\n\x07outcome\x18\x07 \x01(\tR\x07outcome\x12\x19\n\x08trace_id\x18\x08 \x01(\tR\x07traceId\x12\x12\n\x04hash\x18\t \x01(\tR\x04hash"\x82\x01\n\x0fSecurityControl\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x121\n\x05state\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.ControlStateR\x05state\x12\x16\n\x06detail\x18\x04 \x01(\tR\x06detail"\x19\n\x17ListCertificatesRequest"Z\n\x18ListCertificatesResponse\x12>\n\x0ccertificates\x18\x01 \x03(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0ccertificates"6\n\x15GetCertificateRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@"V\n\x16GetCertificateResponse\x12<\n\x0bcertificate\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0bcertificate"\xc2\x02\n\x1bCreateSigningRequestRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12*\n\x0bcommon_name\x18\x02 \x01(\tR\ncommonNameB\t\xbaH\x06r\x04\x10\x01\x18@\x12>\n\x11alternative_names\x18\x03 \x03(\tR\x10alternativeNamesB\x11\xbaH\x0e\x92\x01\x0b\x10 "\x07r\x05\x10\x01\x18\xfd\x01\x12+\n\x0corganization\x18\x04 \x01(\tR\x0corganizationB\x07\xbaH\x04r\x02\x18@\x12.\n\x07country\x18\x05 \x01(\tR\x07countryB\x14\xbaH\x11r\x0f2\r^([A-Z]{2})?$\x12;\n\x08key_type\x18\x06 \x01(\x0e2\x16.ubmc.v1alpha1.KeyTypeR\x07keyTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01"0\n\x1cCreateSigningRequestResponse\x12\x10\n\x03pem\x18\x01 \x01(\tR\x03pem"|\n\x18UploadCertificateRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1d\n\x03pem\x18\x02 \x01(\tR\x03pemB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04\x12"\n\x07key_pem\x18\x03 \x01(\tR\x06keyPemB\t\xbaH\x06r\x04\x18\x80\x80\x01"Y\n\x19UploadCertificateResponse\x12<\n\x0bcertificate\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0bcertificate"8\n\x17ResetCertificateRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@"X\n\x18ResetCertificateResponse\x12<\n\x0bcertificate\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0bcertificate" \n\x1eListTrustedCertificatesRequest"a\n\x1fListTrustedCertificatesResponse\x12>\n\x0ccertificates\x18\x01 \x03(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0ccertificates"=\n\x1cAddTrustedCertificateRequest\x12\x1d\n\x03pem\x18\x01 \x01(\tR\x03pemB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x02"]\n\x1dAddTrustedCertificateResponse\x12<\n\x0bcertificate\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0bcertificate"Z\n\x1fDeleteTrustedCertificateRequest\x127\n\x0bfingerprint\x18\x01 \x01(\tR\x0bfingerprintB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$""\n DeleteTrustedCertificateResponse"\x10\n\x0eGetAcmeRequest":\n\x0fGetAcmeResponse\x12\'\n\x04acme\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.AcmeR\x04acme"\x81\x01\n\x11UpdateAcmeRequest\x12/\n\x04acme\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.AcmeR\x04acmeB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateAcmeResponse\x12\'\n\x04acme\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.AcmeR\x04acme"\x12\n\x10RenewAcmeRequest"<\n\x11RenewAcmeResponse\x12\'\n\x04acme\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.AcmeR\x04acme"\x1a\n\x18GetSecurityPolicyRequest"R\n\x19GetSecurityPolicyResponse\x125\n\x06policy\x18\x01 \x01(\x0b2\x1d.ubmc.v1alpha1.SecurityPolicyR\x06policy"\x99\x01\n\x1bUpdateSecurityPolicyRequest\x12=\n\x06policy\x18\x01 \x01(\x0b2\x1d.ubmc.v1alpha1.SecurityPolicyR\x06policyB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"U\n\x1cUpdateSecurityPolicyResponse\x125\n\x06policy\x18\x01 \x01(\x0b2\x1d.ubmc.v1alpha1.SecurityPolicyR\x06policy"\xaa\x01\n\x17ListAuditRecordsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\x04user\x18\x03 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18@\x12!\n\x0cnewest_first\x18\x04 \x01(\x08R\x0bnewestFirst"x\n\x18ListAuditRecordsResponse\x124\n\x07records\x18\x01 \x03(\x0b2\x1a.ubmc.v1alpha1.AuditRecordR\x07records\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"\x14\n\x12VerifyAuditRequest"\x9c\x01\n\x13VerifyAuditResponse\x12\x16\n\x06intact\x18\x01 \x01(\x08R\x06intact\x12&\n\x0ffirst_broken_id\x18\x02 \x01(\x03R\rfirstBrokenId\x12\x14\n\x05count\x18\x03 \x01(\x03R\x05count\x12\x1b\n\toldest_id\x18\x04 \x01(\x03R\x08oldestId\x12\x12\n\x04head\x18\x05 \x01(\tR\x04head"\x14\n\x12RunSelfTestRequest"Q\n\x13RunSelfTestResponse\x12:\n\x08controls\x18\x01 \x03(\x0b2\x1e.ubmc.v1alpha1.SecurityControlR\x08controls"\x12\n\x10WatchDoorRequest"=\n\rDoorChallenge\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n\x06answer\x18\x02 \x01(\tR\x06answer"\xeb\x01\n\x11WatchDoorResponse\x12\'\n\x0fcertificate_pem\x18\x01 \x01(\tR\x0ecertificatePem\x12\x17\n\x07key_pem\x18\x02 \x01(\tR\x06keyPem\x125\n\x06policy\x18\x03 \x01(\x0b2\x1d.ubmc.v1alpha1.SecurityPolicyR\x06policy\x12\x1f\n\x0btrusted_pem\x18\x04 \x03(\tR\ntrustedPem\x12<\n\nchallenges\x18\x05 \x03(\x0b2\x1c.ubmc.v1alpha1.DoorChallengeR\nchallenges"\x99\x02\n\x11CertificateChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x128\n\x06source\x18\x02 \x01(\x0e2 .ubmc.v1alpha1.CertificateSourceR\x06source\x12\x1b\n\tnot_after\x18\x03 \x01(\tR\x08notAfter\x12 \n\x0bfingerprint\x18\x04 \x01(\tR\x0bfingerprint:w\x92\xb5\x18s\n\x08security\x12\x1bSecurity.CertificateChanged\x1aHcertificate {name} was replaced ({source}); it is good until {not_after} \x01"\x9a\x01\n\x11CertificateExpiry\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04days\x18\x02 \x01(\x05R\x04days:]\x92\xb5\x18Y\n\x08security\x12\x1aSecurity.CertificateExpiry\x1a/certificate {name} is good for {days} more days \x02"\xa0\x01\n\x0bAcmeFailure\x12#\n\rdirectory_url\x18\x01 \x01(\tR\x0cdirectoryUrl\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason:T\x92\xb5\x18P\n\x08security\x12\x13Security.AcmeFailed\x1a-no certificate from {directory_url}: {reason} \x02"m\n\x14SecurityPolicyChange\x12\x12\n\x04what\x18\x01 \x01(\tR\x04what:A\x92\xb5\x18=\n\x08security\x12\x16Security.PolicyChanged\x1a\x17security policy: {what} \x02*\x99\x01\n\x11CertificateSource\x12"\n\x1eCERTIFICATE_SOURCE_UNSPECIFIED\x10\x00\x12"\n\x1eCERTIFICATE_SOURCE_SELF_SIGNED\x10\x01\x12\x1f\n\x1bCERTIFICATE_SOURCE_UPLOADED\x10\x02\x12\x1b\n\x17CERTIFICATE_SOURCE_ACME\x10\x03*f\n\x07KeyType\x12\x18\n\x14KEY_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10KEY_TYPE_EC_P256\x10\x01\x12\x14\n\x10KEY_TYPE_EC_P384\x10\x02\x12\x15\n\x11KEY_TYPE_RSA_3072\x10\x03*f\n\rAcmeChallenge\x12\x1e\n\x1aACME_CHALLENGE_UNSPECIFIED\x10\x00\x12\x1a\n\x16ACME_CHALLENGE_HTTP_01\x10\x01\x12\x19\n\x15ACME_CHALLENGE_DNS_01\x10\x02*m\n\tAcmeState\x12\x1a\n\x16ACME_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ACME_STATE_ORDERING\x10\x01\x12\x14\n\x10ACME_STATE_VALID\x10\x02\x12\x15\n\x11ACME_STATE_FAILED\x10\x03*\x9a\x01\n\x12ClientCertificates\x12#\n\x1fCLIENT_CERTIFICATES_UNSPECIFIED\x10\x00\x12\x1b\n\x17CLIENT_CERTIFICATES_OFF\x10\x01\x12 \n\x1cCLIENT_CERTIFICATES_OPTIONAL\x10\x02\x12 \n\x1cCLIENT_CERTIFICATES_REQUIRED\x10\x03*x\n\x0cControlState\x12\x1d\n\x19CONTROL_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12CONTROL_STATE_PASS\x10\x01\x12\x16\n\x12CONTROL_STATE_FAIL\x10\x02\x12\x19\n\x15CONTROL_STATE_SKIPPED\x10\x032\x8f\x14\n\x0fSecurityService\x12\x90\x01\n\x10ListCertificates\x12&.ubmc.v1alpha1.ListCertificatesRequest\x1a\'.ubmc.v1alpha1.ListCertificatesResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/certificates\x12\x91\x01\n\x0eGetCertificate\x12$.ubmc.v1alpha1.GetCertificateRequest\x1a%.ubmc.v1alpha1.GetCertificateResponse"2\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02#\x12!/api/v1alpha1/certificates/{name}\x12\xba\x01\n\x14CreateSigningRequest\x12*.ubmc.v1alpha1.CreateSigningRequestRequest\x1a+.ubmc.v1alpha1.CreateSigningRequestResponse"I\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02;:\x01*"6/api/v1alpha1/certificates/{name}:createSigningRequest\x12\xa3\x01\n\x11UploadCertificate\x12\'.ubmc.v1alpha1.UploadCertificateRequest\x1a(.ubmc.v1alpha1.UploadCertificateResponse";\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02-:\x01*"(/api/v1alpha1/certificates/{name}:upload\x12\x9f\x01\n\x10ResetCertificate\x12&.ubmc.v1alpha1.ResetCertificateRequest\x1a\'.ubmc.v1alpha1.ResetCertificateResponse":\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02,:\x01*"\'/api/v1alpha1/certificates/{name}:reset\x12\xad\x01\n\x17ListTrustedCertificates\x12-.ubmc.v1alpha1.ListTrustedCertificatesRequest\x1a..ubmc.v1alpha1.ListTrustedCertificatesResponse"3\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02$\x12"/api/v1alpha1/trusted-certificates\x12\xa9\x01\n\x15AddTrustedCertificate\x12+.ubmc.v1alpha1.AddTrustedCertificateRequest\x1a,.ubmc.v1alpha1.AddTrustedCertificateResponse"5\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\':\x01*""/api/v1alpha1/trusted-certificates\x12\xbd\x01\n\x18DeleteTrustedCertificate\x12..ubmc.v1alpha1.DeleteTrustedCertificateRequest\x1a/.ubmc.v1alpha1.DeleteTrustedCertificateResponse"@\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x022*0/api/v1alpha1/trusted-certificates/{fingerprint}\x12m\n\x07GetAcme\x12\x1d.ubmc.v1alpha1.GetAcmeRequest\x1a\x1e.ubmc.v1alpha1.GetAcmeResponse"#\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1alpha1/acme\x12{\n\nUpdateAcme\x12 .ubmc.v1alpha1.UpdateAcmeRequest\x1a!.ubmc.v1alpha1.UpdateAcmeResponse"(\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\x1a:\x04acme2\x12/api/v1alpha1/acme\x12{\n\tRenewAcme\x12\x1f.ubmc.v1alpha1.RenewAcmeRequest\x1a .ubmc.v1alpha1.RenewAcmeResponse"+\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\x1d:\x01*"\x18/api/v1alpha1/acme:renew\x12\x96\x01\n\x11GetSecurityPolicy\x12\'.ubmc.v1alpha1.GetSecurityPolicyRequest\x1a(.ubmc.v1alpha1.GetSecurityPolicyResponse".\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1alpha1/security-policy\x12\xa6\x01\n\x14UpdateSecurityPolicy\x12*.ubmc.v1alpha1.UpdateSecurityPolicyRequest\x1a+.ubmc.v1alpha1.UpdateSecurityPolicyResponse"5\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\':\x06policy2\x1d/api/v1alpha1/security-policy\x12\x91\x01\n\x10ListAuditRecords\x12&.ubmc.v1alpha1.ListAuditRecordsRequest\x1a\'.ubmc.v1alpha1.ListAuditRecordsResponse",\x90\x02\x01\x8a\xb5\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1alpha1/audit-records\x12\x89\x01\n\x0bVerifyAudit\x12!.ubmc.v1alpha1.VerifyAuditRequest\x1a".ubmc.v1alpha1.VerifyAuditResponse"3\x90\x02\x01\x8a\xb5\x18\x02\x08\x03\x82\xd3\xe4\x93\x02$\x12"/api/v1alpha1/audit-records:verify\x12\x86\x01\n\x0bRunSelfTest\x12!.ubmc.v1alpha1.RunSelfTestRequest\x1a".ubmc.v1alpha1.RunSelfTestResponse"0\x8a\xb5\x18\x02\x08\x03\x82\xd3\xe4\x93\x02$:\x01*"\x1f/api/v1alpha1/security:selfTest\x12`\n\tWatchDoor\x12\x1f.ubmc.v1alpha1.WatchDoorRequest\x1a .ubmc.v1alpha1.WatchDoorResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv0\x01b\x06proto3',
+    b'\n\x1cubmc/v1alpha1/security.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xa2\x03\n\x0bCertificate\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\x12\x16\n\x06issuer\x18\x03 \x01(\tR\x06issuer\x12+\n\x11alternative_names\x18\x04 \x03(\tR\x10alternativeNames\x129\n\nnot_before\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n\tnot_after\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\x08notAfter\x12#\n\rserial_number\x18\x07 \x01(\tR\x0cserialNumber\x12 \n\x0bfingerprint\x18\x08 \x01(\tR\x0bfingerprint\x12\x19\n\x08key_type\x18\t \x01(\tR\x07keyType\x128\n\x06source\x18\n \x01(\x0e2 .ubmc.v1alpha1.CertificateSourceR\x06source\x12\x10\n\x03pem\x18\x0b \x01(\tR\x03pem"\xa4\x03\n\x04Acme\x12\x18\n\x07enabled\x18\x01 \x01(\x08R\x07enabled\x12-\n\rdirectory_url\x18\x02 \x01(\tR\x0cdirectoryUrlB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1e\n\x05email\x18\x03 \x01(\tR\x05emailB\x08\xbaH\x05r\x03\x18\xfe\x01\x12+\n\x07domains\x18\x04 \x03(\tR\x07domainsB\x11\xbaH\x0e\x92\x01\x0b\x10\x10"\x07r\x05\x10\x01\x18\xfd\x01\x12D\n\tchallenge\x18\x05 \x01(\x0e2\x1c.ubmc.v1alpha1.AcmeChallengeR\tchallengeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x0bagree_terms\x18\x06 \x01(\x08R\nagreeTerms\x12 \n\x06ca_pem\x18\x07 \x01(\tR\x05caPemB\t\xbaH\x06r\x04\x18\x80\x80\x02\x12.\n\x05state\x18\x08 \x01(\x0e2\x18.ubmc.v1alpha1.AcmeStateR\x05state\x12\x14\n\x05error\x18\t \x01(\tR\x05error\x127\n\tnext_time\x18\n \x01(\x0b2\x1a.google.protobuf.TimestampR\x08nextTime"\xa3\x03\n\x0eSecurityPolicy\x12\x16\n\x07tls_1_2\x18\x01 \x01(\x08R\x05tls12\x12\\\n\x13client_certificates\x18\x02 \x01(\x0e2!.ubmc.v1alpha1.ClientCertificatesR\x12clientCertificatesB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12[\n\x0fallowed_origins\x18\x03 \x03(\tR\x0eallowedOriginsB2\xbaH/\x92\x01,\x10\x10"(r&2$^https?://[A-Za-z0-9.:\\[\\]-]{1,253}$\x12"\n\nbasic_auth\x18\x04 \x01(\x08H\x00R\tbasicAuth\x88\x01\x01\x12\x19\n\x05http3\x18\x05 \x01(\x08H\x01R\x05http3\x88\x01\x01\x12:\n\x13requests_per_second\x18\x06 \x01(\x05R\x11requestsPerSecondB\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12*\n\x11outgoing_to_local\x18\x07 \x01(\x08R\x0foutgoingToLocalB\r\n\x0b_basic_authB\x08\n\x06_http3"\xf2\x01\n\x0bAuditRecord\x12\x0e\n\x02id\x18\x01 \x01(\x03R\x02id\x12.\n\x04time\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n\x04user\x18\x03 \x01(\tR\x04user\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source\x12\x16\n\x06action\x18\x05 \x01(\tR\x06action\x12\x16\n\x06target\x18\x06 \x01(\tR\x06target\x12\x18\n\x07outcome\x18\x07 \x01(\tR\x07outcome\x12\x19\n\x08trace_id\x18\x08 \x01(\tR\x07traceId\x12\x12\n\x04hash\x18\t \x01(\tR\x04hash"\x82\x01\n\x0fSecurityControl\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x121\n\x05state\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.ControlStateR\x05state\x12\x16\n\x06detail\x18\x04 \x01(\tR\x06detail"\x19\n\x17ListCertificatesRequest"Z\n\x18ListCertificatesResponse\x12>\n\x0ccertificates\x18\x01 \x03(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0ccertificates"6\n\x15GetCertificateRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@"V\n\x16GetCertificateResponse\x12<\n\x0bcertificate\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0bcertificate"\xc2\x02\n\x1bCreateSigningRequestRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12*\n\x0bcommon_name\x18\x02 \x01(\tR\ncommonNameB\t\xbaH\x06r\x04\x10\x01\x18@\x12>\n\x11alternative_names\x18\x03 \x03(\tR\x10alternativeNamesB\x11\xbaH\x0e\x92\x01\x0b\x10 "\x07r\x05\x10\x01\x18\xfd\x01\x12+\n\x0corganization\x18\x04 \x01(\tR\x0corganizationB\x07\xbaH\x04r\x02\x18@\x12.\n\x07country\x18\x05 \x01(\tR\x07countryB\x14\xbaH\x11r\x0f2\r^([A-Z]{2})?$\x12;\n\x08key_type\x18\x06 \x01(\x0e2\x16.ubmc.v1alpha1.KeyTypeR\x07keyTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01"0\n\x1cCreateSigningRequestResponse\x12\x10\n\x03pem\x18\x01 \x01(\tR\x03pem"|\n\x18UploadCertificateRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1d\n\x03pem\x18\x02 \x01(\tR\x03pemB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04\x12"\n\x07key_pem\x18\x03 \x01(\tR\x06keyPemB\t\xbaH\x06r\x04\x18\x80\x80\x01"Y\n\x19UploadCertificateResponse\x12<\n\x0bcertificate\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0bcertificate"8\n\x17ResetCertificateRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@"X\n\x18ResetCertificateResponse\x12<\n\x0bcertificate\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0bcertificate" \n\x1eListTrustedCertificatesRequest"a\n\x1fListTrustedCertificatesResponse\x12>\n\x0ccertificates\x18\x01 \x03(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0ccertificates"=\n\x1cAddTrustedCertificateRequest\x12\x1d\n\x03pem\x18\x01 \x01(\tR\x03pemB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x02"]\n\x1dAddTrustedCertificateResponse\x12<\n\x0bcertificate\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.CertificateR\x0bcertificate"Z\n\x1fDeleteTrustedCertificateRequest\x127\n\x0bfingerprint\x18\x01 \x01(\tR\x0bfingerprintB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$""\n DeleteTrustedCertificateResponse"\x10\n\x0eGetAcmeRequest":\n\x0fGetAcmeResponse\x12\'\n\x04acme\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.AcmeR\x04acme"\x81\x01\n\x11UpdateAcmeRequest\x12/\n\x04acme\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.AcmeR\x04acmeB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateAcmeResponse\x12\'\n\x04acme\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.AcmeR\x04acme"\x12\n\x10RenewAcmeRequest"<\n\x11RenewAcmeResponse\x12\'\n\x04acme\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.AcmeR\x04acme"\x1a\n\x18GetSecurityPolicyRequest"R\n\x19GetSecurityPolicyResponse\x125\n\x06policy\x18\x01 \x01(\x0b2\x1d.ubmc.v1alpha1.SecurityPolicyR\x06policy"\x99\x01\n\x1bUpdateSecurityPolicyRequest\x12=\n\x06policy\x18\x01 \x01(\x0b2\x1d.ubmc.v1alpha1.SecurityPolicyR\x06policyB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"U\n\x1cUpdateSecurityPolicyResponse\x125\n\x06policy\x18\x01 \x01(\x0b2\x1d.ubmc.v1alpha1.SecurityPolicyR\x06policy"\xc7\x01\n\x17ListAuditRecordsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\x04user\x18\x03 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18@\x12!\n\x0cnewest_first\x18\x04 \x01(\x08R\x0bnewestFirst\x12\x1b\n\x04skip\x18\x05 \x01(\x05R\x04skipB\x07\xbaH\x04\x1a\x02(\x00"\x97\x01\n\x18ListAuditRecordsResponse\x124\n\x07records\x18\x01 \x03(\x0b2\x1a.ubmc.v1alpha1.AuditRecordR\x07records\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n\ntotal_size\x18\x03 \x01(\x03R\ttotalSize"0\n\x15GetAuditRecordRequest\x12\x17\n\x02id\x18\x01 \x01(\x03R\x02idB\x07\xbaH\x04"\x02(\x01"L\n\x16GetAuditRecordResponse\x122\n\x06record\x18\x01 \x01(\x0b2\x1a.ubmc.v1alpha1.AuditRecordR\x06record"\x14\n\x12VerifyAuditRequest"\x9c\x01\n\x13VerifyAuditResponse\x12\x16\n\x06intact\x18\x01 \x01(\x08R\x06intact\x12&\n\x0ffirst_broken_id\x18\x02 \x01(\x03R\rfirstBrokenId\x12\x14\n\x05count\x18\x03 \x01(\x03R\x05count\x12\x1b\n\toldest_id\x18\x04 \x01(\x03R\x08oldestId\x12\x12\n\x04head\x18\x05 \x01(\tR\x04head"\x14\n\x12RunSelfTestRequest"Q\n\x13RunSelfTestResponse\x12:\n\x08controls\x18\x01 \x03(\x0b2\x1e.ubmc.v1alpha1.SecurityControlR\x08controls"\x12\n\x10WatchDoorRequest"=\n\rDoorChallenge\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x16\n\x06answer\x18\x02 \x01(\tR\x06answer"\xeb\x01\n\x11WatchDoorResponse\x12\'\n\x0fcertificate_pem\x18\x01 \x01(\tR\x0ecertificatePem\x12\x17\n\x07key_pem\x18\x02 \x01(\tR\x06keyPem\x125\n\x06policy\x18\x03 \x01(\x0b2\x1d.ubmc.v1alpha1.SecurityPolicyR\x06policy\x12\x1f\n\x0btrusted_pem\x18\x04 \x03(\tR\ntrustedPem\x12<\n\nchallenges\x18\x05 \x03(\x0b2\x1c.ubmc.v1alpha1.DoorChallengeR\nchallenges"\x99\x02\n\x11CertificateChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x128\n\x06source\x18\x02 \x01(\x0e2 .ubmc.v1alpha1.CertificateSourceR\x06source\x12\x1b\n\tnot_after\x18\x03 \x01(\tR\x08notAfter\x12 \n\x0bfingerprint\x18\x04 \x01(\tR\x0bfingerprint:w\x92\xb5\x18s\n\x08security\x12\x1bSecurity.CertificateChanged\x1aHcertificate {name} was replaced ({source}); it is good until {not_after} \x01"\x9a\x01\n\x11CertificateExpiry\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04days\x18\x02 \x01(\x05R\x04days:]\x92\xb5\x18Y\n\x08security\x12\x1aSecurity.CertificateExpiry\x1a/certificate {name} is good for {days} more days \x02"\xa0\x01\n\x0bAcmeFailure\x12#\n\rdirectory_url\x18\x01 \x01(\tR\x0cdirectoryUrl\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason:T\x92\xb5\x18P\n\x08security\x12\x13Security.AcmeFailed\x1a-no certificate from {directory_url}: {reason} \x02"m\n\x14SecurityPolicyChange\x12\x12\n\x04what\x18\x01 \x01(\tR\x04what:A\x92\xb5\x18=\n\x08security\x12\x16Security.PolicyChanged\x1a\x17security policy: {what} \x02*\x99\x01\n\x11CertificateSource\x12"\n\x1eCERTIFICATE_SOURCE_UNSPECIFIED\x10\x00\x12"\n\x1eCERTIFICATE_SOURCE_SELF_SIGNED\x10\x01\x12\x1f\n\x1bCERTIFICATE_SOURCE_UPLOADED\x10\x02\x12\x1b\n\x17CERTIFICATE_SOURCE_ACME\x10\x03*f\n\x07KeyType\x12\x18\n\x14KEY_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10KEY_TYPE_EC_P256\x10\x01\x12\x14\n\x10KEY_TYPE_EC_P384\x10\x02\x12\x15\n\x11KEY_TYPE_RSA_3072\x10\x03*f\n\rAcmeChallenge\x12\x1e\n\x1aACME_CHALLENGE_UNSPECIFIED\x10\x00\x12\x1a\n\x16ACME_CHALLENGE_HTTP_01\x10\x01\x12\x19\n\x15ACME_CHALLENGE_DNS_01\x10\x02*m\n\tAcmeState\x12\x1a\n\x16ACME_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ACME_STATE_ORDERING\x10\x01\x12\x14\n\x10ACME_STATE_VALID\x10\x02\x12\x15\n\x11ACME_STATE_FAILED\x10\x03*\x9a\x01\n\x12ClientCertificates\x12#\n\x1fCLIENT_CERTIFICATES_UNSPECIFIED\x10\x00\x12\x1b\n\x17CLIENT_CERTIFICATES_OFF\x10\x01\x12 \n\x1cCLIENT_CERTIFICATES_OPTIONAL\x10\x02\x12 \n\x1cCLIENT_CERTIFICATES_REQUIRED\x10\x03*x\n\x0cControlState\x12\x1d\n\x19CONTROL_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12CONTROL_STATE_PASS\x10\x01\x12\x16\n\x12CONTROL_STATE_FAIL\x10\x02\x12\x19\n\x15CONTROL_STATE_SKIPPED\x10\x032\xa2\x15\n\x0fSecurityService\x12\x90\x01\n\x10ListCertificates\x12&.ubmc.v1alpha1.ListCertificatesRequest\x1a\'.ubmc.v1alpha1.ListCertificatesResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/certificates\x12\x91\x01\n\x0eGetCertificate\x12$.ubmc.v1alpha1.GetCertificateRequest\x1a%.ubmc.v1alpha1.GetCertificateResponse"2\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02#\x12!/api/v1alpha1/certificates/{name}\x12\xba\x01\n\x14CreateSigningRequest\x12*.ubmc.v1alpha1.CreateSigningRequestRequest\x1a+.ubmc.v1alpha1.CreateSigningRequestResponse"I\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02;:\x01*"6/api/v1alpha1/certificates/{name}:createSigningRequest\x12\xa3\x01\n\x11UploadCertificate\x12\'.ubmc.v1alpha1.UploadCertificateRequest\x1a(.ubmc.v1alpha1.UploadCertificateResponse";\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02-:\x01*"(/api/v1alpha1/certificates/{name}:upload\x12\x9f\x01\n\x10ResetCertificate\x12&.ubmc.v1alpha1.ResetCertificateRequest\x1a\'.ubmc.v1alpha1.ResetCertificateResponse":\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02,:\x01*"\'/api/v1alpha1/certificates/{name}:reset\x12\xad\x01\n\x17ListTrustedCertificates\x12-.ubmc.v1alpha1.ListTrustedCertificatesRequest\x1a..ubmc.v1alpha1.ListTrustedCertificatesResponse"3\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02$\x12"/api/v1alpha1/trusted-certificates\x12\xa9\x01\n\x15AddTrustedCertificate\x12+.ubmc.v1alpha1.AddTrustedCertificateRequest\x1a,.ubmc.v1alpha1.AddTrustedCertificateResponse"5\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\':\x01*""/api/v1alpha1/trusted-certificates\x12\xbd\x01\n\x18DeleteTrustedCertificate\x12..ubmc.v1alpha1.DeleteTrustedCertificateRequest\x1a/.ubmc.v1alpha1.DeleteTrustedCertificateResponse"@\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x022*0/api/v1alpha1/trusted-certificates/{fingerprint}\x12m\n\x07GetAcme\x12\x1d.ubmc.v1alpha1.GetAcmeRequest\x1a\x1e.ubmc.v1alpha1.GetAcmeResponse"#\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1alpha1/acme\x12{\n\nUpdateAcme\x12 .ubmc.v1alpha1.UpdateAcmeRequest\x1a!.ubmc.v1alpha1.UpdateAcmeResponse"(\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\x1a:\x04acme2\x12/api/v1alpha1/acme\x12{\n\tRenewAcme\x12\x1f.ubmc.v1alpha1.RenewAcmeRequest\x1a .ubmc.v1alpha1.RenewAcmeResponse"+\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\x1d:\x01*"\x18/api/v1alpha1/acme:renew\x12\x96\x01\n\x11GetSecurityPolicy\x12\'.ubmc.v1alpha1.GetSecurityPolicyRequest\x1a(.ubmc.v1alpha1.GetSecurityPolicyResponse".\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1alpha1/security-policy\x12\xa6\x01\n\x14UpdateSecurityPolicy\x12*.ubmc.v1alpha1.UpdateSecurityPolicyRequest\x1a+.ubmc.v1alpha1.UpdateSecurityPolicyResponse"5\x8a\xb5\x18\x04 \x01\x08\x03\x82\xd3\xe4\x93\x02\':\x06policy2\x1d/api/v1alpha1/security-policy\x12\x91\x01\n\x10ListAuditRecords\x12&.ubmc.v1alpha1.ListAuditRecordsRequest\x1a\'.ubmc.v1alpha1.ListAuditRecordsResponse",\x90\x02\x01\x8a\xb5\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1alpha1/audit-records\x12\x90\x01\n\x0eGetAuditRecord\x12$.ubmc.v1alpha1.GetAuditRecordRequest\x1a%.ubmc.v1alpha1.GetAuditRecordResponse"1\x90\x02\x01\x8a\xb5\x18\x02\x08\x03\x82\xd3\xe4\x93\x02"\x12 /api/v1alpha1/audit-records/{id}\x12\x89\x01\n\x0bVerifyAudit\x12!.ubmc.v1alpha1.VerifyAuditRequest\x1a".ubmc.v1alpha1.VerifyAuditResponse"3\x90\x02\x01\x8a\xb5\x18\x02\x08\x03\x82\xd3\xe4\x93\x02$\x12"/api/v1alpha1/audit-records:verify\x12\x86\x01\n\x0bRunSelfTest\x12!.ubmc.v1alpha1.RunSelfTestRequest\x1a".ubmc.v1alpha1.RunSelfTestResponse"0\x8a\xb5\x18\x02\x08\x03\x82\xd3\xe4\x93\x02$:\x01*"\x1f/api/v1alpha1/security:selfTest\x12`\n\tWatchDoor\x12\x1f.ubmc.v1alpha1.WatchDoorRequest\x1a .ubmc.v1alpha1.WatchDoorResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv0\x01b\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
@@ -2107,6 +2187,8 @@ _DESC = file_desc(
         "UpdateSecurityPolicyResponse": UpdateSecurityPolicyResponse,
         "ListAuditRecordsRequest": ListAuditRecordsRequest,
         "ListAuditRecordsResponse": ListAuditRecordsResponse,
+        "GetAuditRecordRequest": GetAuditRecordRequest,
+        "GetAuditRecordResponse": GetAuditRecordResponse,
         "VerifyAuditRequest": VerifyAuditRequest,
         "VerifyAuditResponse": VerifyAuditResponse,
         "RunSelfTestRequest": RunSelfTestRequest,

@@ -13,7 +13,7 @@ from typing import Final
 
 from ubmc.rpc import ServerStream, Unary
 
-from .security_pb import AddTrustedCertificateRequest, AddTrustedCertificateResponse, CreateSigningRequestRequest, CreateSigningRequestResponse, DeleteTrustedCertificateRequest, DeleteTrustedCertificateResponse, GetAcmeRequest, GetAcmeResponse, GetCertificateRequest, GetCertificateResponse, GetSecurityPolicyRequest, GetSecurityPolicyResponse, ListAuditRecordsRequest, ListAuditRecordsResponse, ListCertificatesRequest, ListCertificatesResponse, ListTrustedCertificatesRequest, ListTrustedCertificatesResponse, RenewAcmeRequest, RenewAcmeResponse, ResetCertificateRequest, ResetCertificateResponse, RunSelfTestRequest, RunSelfTestResponse, UpdateAcmeRequest, UpdateAcmeResponse, UpdateSecurityPolicyRequest, UpdateSecurityPolicyResponse, UploadCertificateRequest, UploadCertificateResponse, VerifyAuditRequest, VerifyAuditResponse, WatchDoorRequest, WatchDoorResponse
+from .security_pb import AddTrustedCertificateRequest, AddTrustedCertificateResponse, CreateSigningRequestRequest, CreateSigningRequestResponse, DeleteTrustedCertificateRequest, DeleteTrustedCertificateResponse, GetAcmeRequest, GetAcmeResponse, GetAuditRecordRequest, GetAuditRecordResponse, GetCertificateRequest, GetCertificateResponse, GetSecurityPolicyRequest, GetSecurityPolicyResponse, ListAuditRecordsRequest, ListAuditRecordsResponse, ListCertificatesRequest, ListCertificatesResponse, ListTrustedCertificatesRequest, ListTrustedCertificatesResponse, RenewAcmeRequest, RenewAcmeResponse, ResetCertificateRequest, ResetCertificateResponse, RunSelfTestRequest, RunSelfTestResponse, UpdateAcmeRequest, UpdateAcmeResponse, UpdateSecurityPolicyRequest, UpdateSecurityPolicyResponse, UploadCertificateRequest, UploadCertificateResponse, VerifyAuditRequest, VerifyAuditResponse, WatchDoorRequest, WatchDoorResponse
 
 
 class SecurityService:
@@ -66,6 +66,9 @@ class SecurityService:
 
     ListAuditRecords: Final = Unary("ubmc.v1alpha1.SecurityService", "ListAuditRecords", ListAuditRecordsRequest, ListAuditRecordsResponse)
     """Lists the audit trail, the oldest record first unless `newest_first`."""
+
+    GetAuditRecord: Final = Unary("ubmc.v1alpha1.SecurityService", "GetAuditRecord", GetAuditRecordRequest, GetAuditRecordResponse)
+    """Reads one record of the audit trail."""
 
     VerifyAudit: Final = Unary("ubmc.v1alpha1.SecurityService", "VerifyAudit", VerifyAuditRequest, VerifyAuditResponse)
     """Checks that no record of the audit trail was changed or taken out."""

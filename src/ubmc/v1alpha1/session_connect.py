@@ -74,8 +74,8 @@ class SessionService(Protocol):
 
     async def exchange_basic(self, request: ExchangeBasicRequest, ctx: RequestContext[ExchangeBasicRequest, ExchangeBasicResponse], /) -> ExchangeBasicResponse:
         """
-        Exchanges a name and a password for a principal, once, without a session. Accounts with a second factor are
-        refused; one whose password must be changed can do only that. Only doors ask this.
+        Exchanges a name and a password for a principal, without a session. Accounts with a second factor are refused; one
+        whose password must be changed can do only that. Only doors ask this.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -451,8 +451,8 @@ class SessionServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> ExchangeBasicResponse:
         """
-        Exchanges a name and a password for a principal, once, without a session. Accounts with a second factor are
-        refused; one whose password must be changed can do only that. Only doors ask this.
+        Exchanges a name and a password for a principal, without a session. Accounts with a second factor are refused; one
+        whose password must be changed can do only that. Only doors ask this.
         """
         return await self.execute_unary(
             request=request,

@@ -467,7 +467,7 @@ class DeleteSessionResponse(Message[_DeleteSessionResponseFields]):
         ) -> None:
             pass
 
-_ExchangeTokenRequestFields: TypeAlias = Literal["token", "source"]
+_ExchangeTokenRequestFields: TypeAlias = Literal["token", "source", "unattended"]
 
 class ExchangeTokenRequest(Message[_ExchangeTokenRequestFields]):
     """
@@ -490,9 +490,15 @@ class ExchangeTokenRequest(Message[_ExchangeTokenRequestFields]):
             ```proto
             string source = 2;
             ```
+        unattended:
+            Nobody is at the other end: a page asks by itself, or only a stream is open. That is no use of the session.
+
+            ```proto
+            bool unattended = 3;
+            ```
     """
 
-    __slots__ = ("token", "source")
+    __slots__ = ("token", "source", "unattended")
 
     if TYPE_CHECKING:
 
@@ -501,11 +507,13 @@ class ExchangeTokenRequest(Message[_ExchangeTokenRequestFields]):
             *,
             token: str = "",
             source: str = "",
+            unattended: bool = False,
         ) -> None:
             pass
 
         token: str
         source: str
+        unattended: bool
 
 _ExchangeTokenResponseFields: TypeAlias = Literal["principal", "keep_seconds"]
 
@@ -1272,6 +1280,54 @@ class LoginAttempt(Message[_LoginAttemptFields]):
         source: str
         outcome: str
 
+_LoginFloodFields: TypeAlias = Literal["attempts", "source", "seconds"]
+
+class LoginFlood(Message[_LoginFloodFields]):
+    """
+    Logins failed that were not told one by one, because there were so many of them.
+
+    ```proto
+    message ubmc.v1alpha1.LoginFlood
+    ```
+
+    Attributes:
+        attempts:
+            How many.
+
+            ```proto
+            uint32 attempts = 1;
+            ```
+        source:
+            The address, or network, from which the most of them came; empty if that is not known.
+
+            ```proto
+            string source = 2;
+            ```
+        seconds:
+            Since the first of them.
+
+            ```proto
+            uint32 seconds = 3;
+            ```
+    """
+
+    __slots__ = ("attempts", "source", "seconds")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            attempts: int = 0,
+            source: str = "",
+            seconds: int = 0,
+        ) -> None:
+            pass
+
+        attempts: int
+        source: str
+        seconds: int
+
 class CredentialKind(Enum):
     """
     How somebody proved who they are.
@@ -1328,7 +1384,7 @@ class CredentialKind(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x1bubmc/v1alpha1/session.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xc8\x02\n\x07Session\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04role\x18\x03 \x01(\tR\x04role\x12;\n\x0bcreate_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source\x121\n\x04kind\x18\x08 \x01(\x0e2\x1d.ubmc.v1alpha1.CredentialKindR\x04kind"\x82\x01\n\x0cLoginRequest\x12\x1d\n\x04user\x18\x01 \x01(\tR\x04userB\t\xbaH\x06r\x04\x10\x01\x18@\x12&\n\x08password\x18\x02 \x01(\tR\x08passwordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12+\n\rone_time_code\x18\x03 \x01(\tR\x0boneTimeCodeB\x07\xbaH\x04r\x02\x18 "\xc3\x01\n\rLoginResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"\x0f\n\rLogoutRequest"\x10\n\x0eLogoutResponse"\x1a\n\x18GetCurrentSessionRequest"\xf3\x01\n\x19GetCurrentSessionResponse\x120\n\x07session\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"f\n\x13ListSessionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"r\n\x14ListSessionsResponse\x122\n\x08sessions\x18\x01 \x03(\x0b2\x16.ubmc.v1alpha1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"1\n\x14DeleteSessionRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x17\n\x15DeleteSessionResponse"Y\n\x14ExchangeTokenRequest\x12 \n\x05token\x18\x01 \x01(\tR\x05tokenB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"X\n\x15ExchangeTokenResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"^\n\x14ExchangeBasicRequest\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n\x08password\x18\x02 \x01(\tR\x08password\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source"X\n\x15ExchangeBasicResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"T\n\x1aExchangeCertificateRequest\x12\x1e\n\nidentities\x18\x01 \x03(\tR\nidentities\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source"^\n\x1bExchangeCertificateResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"M\n\x12CheckSshKeyRequest\x12\x1b\n\x04user\x18\x01 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\x03key\x18\x02 \x01(\x0cR\x03keyB\x08\xbaH\x05z\x03\x18\x80 "\x15\n\x13CheckSshKeyResponse"n\n\x12LoginSshKeyRequest\x12\x1b\n\x04user\x18\x01 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\x03key\x18\x02 \x01(\x0cR\x03keyB\x08\xbaH\x05z\x03\x18\x80 \x12\x1f\n\x06source\x18\x03 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"\xc9\x01\n\x13LoginSshKeyResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"\xaa\x01\n\x13ExchangeIpmiRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18@\x122\n\x0fprivilege_level\x18\x02 \x01(\rR\x0eprivilegeLevelB\t\xbaH\x06*\x04\x18\x04(\x02\x12\x1f\n\x06source\x18\x03 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@\x12!\n\x07session\x18\x04 \x01(\tR\x07sessionB\x07\xbaH\x04r\x02\x18@"q\n\x14ExchangeIpmiResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12\x18\n\x07session\x18\x02 \x01(\tR\x07session\x12!\n\x0ckeep_seconds\x18\x03 \x01(\x01R\x0bkeepSeconds":\n\x15EndIpmiSessionRequest\x12!\n\x07session\x18\x01 \x01(\tR\x07sessionB\x07\xbaH\x04r\x02\x18@"\x18\n\x16EndIpmiSessionResponse"X\n\x18ReportIpmiFailureRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"\x1b\n\x19ReportIpmiFailureResponse"\xec\x01\n\tPrincipal\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n\x04role\x18\x02 \x01(\tR\x04role\x128\n\nprivileges\x18\x03 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x12\x18\n\x07session\x18\x04 \x01(\tR\x07session\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x18\n\x07expires\x18\x06 \x01(\x01R\x07expires\x121\n\x04kind\x18\x07 \x01(\x0e2\x1d.ubmc.v1alpha1.CredentialKindR\x04kind"\x8b\x01\n\nSessionEnd\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason:A\x92\xb5\x18=\n\x07session\x12\rSession.Ended\x1a!session of {user} ended: {reason} \x01"\x9e\x01\n\x0cLoginAttempt\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07outcome\x18\x03 \x01(\tR\x07outcome:H\x92\xb5\x18D\n\x07session\x12\rSession.Login\x1a(login of {user} from {source}: {outcome} \x01*\xbf\x01\n\x0eCredentialKind\x12\x1f\n\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17CREDENTIAL_KIND_SESSION\x10\x01\x12\x19\n\x15CREDENTIAL_KIND_TOKEN\x10\x02\x12\x19\n\x15CREDENTIAL_KIND_BASIC\x10\x03\x12\x1f\n\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x04\x12\x18\n\x14CREDENTIAL_KIND_IPMI\x10\x052\xa1\x0c\n\x0eSessionService\x12q\n\x05Login\x12\x1b.ubmc.v1alpha1.LoginRequest\x1a\x1c.ubmc.v1alpha1.LoginResponse"-\x8a\xb5\x18\x02\x10\x01\x82\xd3\xe4\x93\x02!:\x01*"\x1c/api/v1alpha1/sessions:login\x12u\n\x06Logout\x12\x1c.ubmc.v1alpha1.LogoutRequest\x1a\x1d.ubmc.v1alpha1.LogoutResponse".\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02":\x01*"\x1d/api/v1alpha1/sessions:logout\x12\x97\x01\n\x11GetCurrentSession\x12\'.ubmc.v1alpha1.GetCurrentSessionRequest\x1a(.ubmc.v1alpha1.GetCurrentSessionResponse"/\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1alpha1/sessions:current\x12\x80\x01\n\x0cListSessions\x12".ubmc.v1alpha1.ListSessionsRequest\x1a#.ubmc.v1alpha1.ListSessionsResponse"\'\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/sessions\x12\x87\x01\n\rDeleteSession\x12#.ubmc.v1alpha1.DeleteSessionRequest\x1a$.ubmc.v1alpha1.DeleteSessionResponse"+\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1alpha1/sessions/{id}\x12r\n\rExchangeToken\x12#.ubmc.v1alpha1.ExchangeTokenRequest\x1a$.ubmc.v1alpha1.ExchangeTokenResponse"\x16\x8a\xb5\x18\x12\x1a\x10\n\x06websrv\n\x06sshsrv\x12j\n\rExchangeBasic\x12#.ubmc.v1alpha1.ExchangeBasicRequest\x1a$.ubmc.v1alpha1.ExchangeBasicResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv\x12|\n\x13ExchangeCertificate\x12).ubmc.v1alpha1.ExchangeCertificateRequest\x1a*.ubmc.v1alpha1.ExchangeCertificateResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv\x12g\n\x0bCheckSshKey\x12!.ubmc.v1alpha1.CheckSshKeyRequest\x1a".ubmc.v1alpha1.CheckSshKeyResponse"\x11\x90\x02\x01\x8a\xb5\x18\n\x1a\x08\n\x06sshsrv\x12d\n\x0bLoginSshKey\x12!.ubmc.v1alpha1.LoginSshKeyRequest\x1a".ubmc.v1alpha1.LoginSshKeyResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06sshsrv\x12h\n\x0cExchangeIpmi\x12".ubmc.v1alpha1.ExchangeIpmiRequest\x1a#.ubmc.v1alpha1.ExchangeIpmiResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12n\n\x0eEndIpmiSession\x12$.ubmc.v1alpha1.EndIpmiSessionRequest\x1a%.ubmc.v1alpha1.EndIpmiSessionResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12w\n\x11ReportIpmiFailure\x12\'.ubmc.v1alpha1.ReportIpmiFailureRequest\x1a(.ubmc.v1alpha1.ReportIpmiFailureResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrvb\x06proto3',
+    b'\n\x1bubmc/v1alpha1/session.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xc8\x02\n\x07Session\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04role\x18\x03 \x01(\tR\x04role\x12;\n\x0bcreate_time\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0elast_used_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source\x121\n\x04kind\x18\x08 \x01(\x0e2\x1d.ubmc.v1alpha1.CredentialKindR\x04kind"\x82\x01\n\x0cLoginRequest\x12\x1d\n\x04user\x18\x01 \x01(\tR\x04userB\t\xbaH\x06r\x04\x10\x01\x18@\x12&\n\x08password\x18\x02 \x01(\tR\x08passwordB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12+\n\rone_time_code\x18\x03 \x01(\tR\x0boneTimeCodeB\x07\xbaH\x04r\x02\x18 "\xc3\x01\n\rLoginResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"\x0f\n\rLogoutRequest"\x10\n\x0eLogoutResponse"\x1a\n\x18GetCurrentSessionRequest"\xf3\x01\n\x19GetCurrentSessionResponse\x120\n\x07session\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x128\n\nprivileges\x18\x02 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"f\n\x13ListSessionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"r\n\x14ListSessionsResponse\x122\n\x08sessions\x18\x01 \x03(\x0b2\x16.ubmc.v1alpha1.SessionR\x08sessions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"1\n\x14DeleteSessionRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x17\n\x15DeleteSessionResponse"y\n\x14ExchangeTokenRequest\x12 \n\x05token\x18\x01 \x01(\tR\x05tokenB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@\x12\x1e\n\nunattended\x18\x03 \x01(\x08R\nunattended"X\n\x15ExchangeTokenResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"^\n\x14ExchangeBasicRequest\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n\x08password\x18\x02 \x01(\tR\x08password\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source"X\n\x15ExchangeBasicResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"T\n\x1aExchangeCertificateRequest\x12\x1e\n\nidentities\x18\x01 \x03(\tR\nidentities\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source"^\n\x1bExchangeCertificateResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12!\n\x0ckeep_seconds\x18\x02 \x01(\x01R\x0bkeepSeconds"M\n\x12CheckSshKeyRequest\x12\x1b\n\x04user\x18\x01 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\x03key\x18\x02 \x01(\x0cR\x03keyB\x08\xbaH\x05z\x03\x18\x80 "\x15\n\x13CheckSshKeyResponse"n\n\x12LoginSshKeyRequest\x12\x1b\n\x04user\x18\x01 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18@\x12\x1a\n\x03key\x18\x02 \x01(\x0cR\x03keyB\x08\xbaH\x05z\x03\x18\x80 \x12\x1f\n\x06source\x18\x03 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"\xc9\x01\n\x13LoginSshKeyResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x120\n\x07session\x18\x02 \x01(\x0b2\x16.ubmc.v1alpha1.SessionR\x07session\x120\n\x14must_change_password\x18\x03 \x01(\x08R\x12mustChangePassword\x128\n\x19must_set_up_second_factor\x18\x04 \x01(\x08R\x15mustSetUpSecondFactor"\xaa\x01\n\x13ExchangeIpmiRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18@\x122\n\x0fprivilege_level\x18\x02 \x01(\rR\x0eprivilegeLevelB\t\xbaH\x06*\x04\x18\x04(\x02\x12\x1f\n\x06source\x18\x03 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@\x12!\n\x07session\x18\x04 \x01(\tR\x07sessionB\x07\xbaH\x04r\x02\x18@"q\n\x14ExchangeIpmiResponse\x12\x1c\n\tprincipal\x18\x01 \x01(\x0cR\tprincipal\x12\x18\n\x07session\x18\x02 \x01(\tR\x07session\x12!\n\x0ckeep_seconds\x18\x03 \x01(\x01R\x0bkeepSeconds":\n\x15EndIpmiSessionRequest\x12!\n\x07session\x18\x01 \x01(\tR\x07sessionB\x07\xbaH\x04r\x02\x18@"\x18\n\x16EndIpmiSessionResponse"X\n\x18ReportIpmiFailureRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\x06source\x18\x02 \x01(\tR\x06sourceB\x07\xbaH\x04r\x02\x18@"\x1b\n\x19ReportIpmiFailureResponse"\xec\x01\n\tPrincipal\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n\x04role\x18\x02 \x01(\tR\x04role\x128\n\nprivileges\x18\x03 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\nprivileges\x12\x18\n\x07session\x18\x04 \x01(\tR\x07session\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x18\n\x07expires\x18\x06 \x01(\x01R\x07expires\x121\n\x04kind\x18\x07 \x01(\x0e2\x1d.ubmc.v1alpha1.CredentialKindR\x04kind"\x8b\x01\n\nSessionEnd\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason:A\x92\xb5\x18=\n\x07session\x12\rSession.Ended\x1a!session of {user} ended: {reason} \x01"\x9e\x01\n\x0cLoginAttempt\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07outcome\x18\x03 \x01(\tR\x07outcome:H\x92\xb5\x18D\n\x07session\x12\rSession.Login\x1a(login of {user} from {source}: {outcome} \x01"\xc9\x01\n\nLoginFlood\x12\x1a\n\x08attempts\x18\x01 \x01(\rR\x08attempts\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x18\n\x07seconds\x18\x03 \x01(\rR\x07seconds:m\x92\xb5\x18i\n\x07session\x12\x12Session.LoginFlood\x1aH{attempts} more logins failed within {seconds} s, the most from {source} \x02*\xbf\x01\n\x0eCredentialKind\x12\x1f\n\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17CREDENTIAL_KIND_SESSION\x10\x01\x12\x19\n\x15CREDENTIAL_KIND_TOKEN\x10\x02\x12\x19\n\x15CREDENTIAL_KIND_BASIC\x10\x03\x12\x1f\n\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x04\x12\x18\n\x14CREDENTIAL_KIND_IPMI\x10\x052\xa1\x0c\n\x0eSessionService\x12q\n\x05Login\x12\x1b.ubmc.v1alpha1.LoginRequest\x1a\x1c.ubmc.v1alpha1.LoginResponse"-\x8a\xb5\x18\x02\x10\x01\x82\xd3\xe4\x93\x02!:\x01*"\x1c/api/v1alpha1/sessions:login\x12u\n\x06Logout\x12\x1c.ubmc.v1alpha1.LogoutRequest\x1a\x1d.ubmc.v1alpha1.LogoutResponse".\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02":\x01*"\x1d/api/v1alpha1/sessions:logout\x12\x97\x01\n\x11GetCurrentSession\x12\'.ubmc.v1alpha1.GetCurrentSessionRequest\x1a(.ubmc.v1alpha1.GetCurrentSessionResponse"/\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1alpha1/sessions:current\x12\x80\x01\n\x0cListSessions\x12".ubmc.v1alpha1.ListSessionsRequest\x1a#.ubmc.v1alpha1.ListSessionsResponse"\'\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/sessions\x12\x87\x01\n\rDeleteSession\x12#.ubmc.v1alpha1.DeleteSessionRequest\x1a$.ubmc.v1alpha1.DeleteSessionResponse"+\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1alpha1/sessions/{id}\x12r\n\rExchangeToken\x12#.ubmc.v1alpha1.ExchangeTokenRequest\x1a$.ubmc.v1alpha1.ExchangeTokenResponse"\x16\x8a\xb5\x18\x12\x1a\x10\n\x06websrv\n\x06sshsrv\x12j\n\rExchangeBasic\x12#.ubmc.v1alpha1.ExchangeBasicRequest\x1a$.ubmc.v1alpha1.ExchangeBasicResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv\x12|\n\x13ExchangeCertificate\x12).ubmc.v1alpha1.ExchangeCertificateRequest\x1a*.ubmc.v1alpha1.ExchangeCertificateResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06websrv\x12g\n\x0bCheckSshKey\x12!.ubmc.v1alpha1.CheckSshKeyRequest\x1a".ubmc.v1alpha1.CheckSshKeyResponse"\x11\x90\x02\x01\x8a\xb5\x18\n\x1a\x08\n\x06sshsrv\x12d\n\x0bLoginSshKey\x12!.ubmc.v1alpha1.LoginSshKeyRequest\x1a".ubmc.v1alpha1.LoginSshKeyResponse"\x0e\x8a\xb5\x18\n\x1a\x08\n\x06sshsrv\x12h\n\x0cExchangeIpmi\x12".ubmc.v1alpha1.ExchangeIpmiRequest\x1a#.ubmc.v1alpha1.ExchangeIpmiResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12n\n\x0eEndIpmiSession\x12$.ubmc.v1alpha1.EndIpmiSessionRequest\x1a%.ubmc.v1alpha1.EndIpmiSessionResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrv\x12w\n\x11ReportIpmiFailure\x12\'.ubmc.v1alpha1.ReportIpmiFailureRequest\x1a(.ubmc.v1alpha1.ReportIpmiFailureResponse"\x0f\x8a\xb5\x18\x0b\x1a\t\n\x07ipmisrvb\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
@@ -1367,6 +1423,7 @@ _DESC = file_desc(
         "Principal": Principal,
         "SessionEnd": SessionEnd,
         "LoginAttempt": LoginAttempt,
+        "LoginFlood": LoginFlood,
         "CredentialKind": CredentialKind,
     },
 )

@@ -41,8 +41,8 @@ class SessionService:
     """Exchanges a token for a principal: who it is, signed, for a short time. Only doors ask this."""
 
     ExchangeBasic: Final = Unary("ubmc.v1alpha1.SessionService", "ExchangeBasic", ExchangeBasicRequest, ExchangeBasicResponse)
-    """Exchanges a name and a password for a principal, once, without a session. Accounts with a second factor are
-    refused; one whose password must be changed can do only that. Only doors ask this.
+    """Exchanges a name and a password for a principal, without a session. Accounts with a second factor are refused; one
+    whose password must be changed can do only that. Only doors ask this.
     """
 
     ExchangeCertificate: Final = Unary("ubmc.v1alpha1.SessionService", "ExchangeCertificate", ExchangeCertificateRequest, ExchangeCertificateResponse)

@@ -38,7 +38,7 @@ def state() -> str:
     return str(host()["state"]).removeprefix("HOST_STATE_")
 
 
-def until(what: Callable[[], T], seconds: float = 20.0) -> T:
+def until(what: Callable[[], T], seconds: float = 45.0) -> T:
     """Wait until `what` gives something."""
     deadline = time.monotonic() + seconds
     while True:

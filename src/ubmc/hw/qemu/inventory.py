@@ -1,4 +1,4 @@
-"""What a virtual machine is made of: what its SMBIOS tables tell its guest too.
+"""What a virtual machine is made of: what its SMBIOS tables and its devices tell its guest too.
 
 Nothing is asked of the running machine: QEMU makes these tables of its command line, and that is `MachineSpec`.
 """
@@ -77,7 +77,14 @@ def facts(machine: MachineSpec, *, model: str, parent: str = "", first: int = 0)
     parts += [_drive(f"drive.{number}", drive, host) for number, drive in enumerate(machine.drives, first)]
     if machine.network:
         parts.append(
-            AssetFacts(f"nic.{first}", Kind.NETWORK_CARD, parent=host, manufacturer=MANUFACTURER, model="virtio-net")
+            AssetFacts(
+                f"nic.{first}",
+                Kind.NETWORK_CARD,
+                parent=host,
+                manufacturer=MANUFACTURER,
+                model="virtio-net",
+                details={"mac_address": machine.mac_address},
+            )
         )
     return parts
 

@@ -6,6 +6,7 @@ Pure: nothing here touches a file or a process. The one thing to know: QEMU stay
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
@@ -113,6 +114,12 @@ class MachineSpec:
     ipmi: bool = False
     sandbox: bool = True
     extra: tuple[str, ...] = ()
+
+    @property
+    def mac_address(self) -> str:
+        """Of its NIC: locally administered, and the same as long as the UUID is (IEEE 802-2014, 8.2)."""
+        drawn = hashlib.sha256(b"u-bmc nic 0" + self.uuid.bytes).digest()[:5]
+        return f"02:{drawn.hex(':')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +342,7 @@ def _network(spec: MachineSpec, order: Mapping[str, int]) -> list[str]:
     net = "user,id=net0"
     if spec.netboot:
         net += f",tftp={_escaped(spec.netboot.parent)},bootfile={_escaped(spec.netboot.name)}"
-    nic = f"virtio-net-pci,id={NIC},netdev=net0"
+    nic = f"virtio-net-pci,id={NIC},mac={spec.mac_address},netdev=net0"
     if not spec.network_rom:
         # QEMU does not start where the ROM that it takes by itself is not installed. That ROM cannot be named either:
         # only in its own choice QEMU enters the device's id, without which the firmware does not run it.

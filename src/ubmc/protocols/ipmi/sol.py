@@ -32,19 +32,18 @@ BURST = 4 * LONGEST
 WAITING = 8
 """Packets of the remote console that are taken before the line has taken the first of them."""
 
+REMEMBERED = 7
+"""Packets whose repetition is known as such: with those that wait, all numbers that there are."""
+
 # Operation of a packet to us (Spec table 15-2)
 NACK = 0x40
-RING = 0x20
 BREAK = 0x10
 CTS_PAUSE = 0x08
-DROP_DCD_DSR = 0x04
 FLUSH_INBOUND = 0x02
 FLUSH_OUTBOUND = 0x01
 # Status of a packet of ours (Spec table 15-3)
 TRANSFER_UNAVAILABLE = 0x20
 DEACTIVATING = 0x10
-OVERRUN = 0x08
-BREAK_DETECTED = 0x04
 
 
 class SolPacket(NamedTuple):
@@ -128,14 +127,15 @@ class SolLine:
 
     def __init__(self, timing: Timing, sink: Sink) -> None:
         self.timing = timing
+        self.unavailable = False
+        """The line to the host does not work; each packet of ours says so."""
         self._sink = sink
         self._out = bytearray()
         self._since = 0.0  # when the first of the waiting characters came
         self._flying: _Outbound | None = None
         self._sequence = 0
         self._in: deque[_Inbound] = deque()
-        self._last_in = 0
-        self._last_accepted = 0
+        self._taken: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self._acks: deque[tuple[int, int]] = deque(maxlen=WAITING)
         self._paused = False
         self._hold_until = 0.0
@@ -192,9 +192,10 @@ class SolLine:
     def _arrived(self, packet: SolPacket, now: float) -> None:
         if any(each.sequence == packet.sequence for each in self._in):
             return  # repeated while it is worked on
-        if packet.sequence == self._last_in and not self._in:
-            self._acks.append((packet.sequence, self._last_accepted))
-            return
+        for taken in self._taken:
+            if taken[0] == packet.sequence:  # a repetition; the numbers come round only after all others
+                self._acks.append(taken)
+                return
         if len(self._in) >= WAITING:
             return
         breaks = bool(packet.operation & BREAK)
@@ -213,7 +214,7 @@ class SolLine:
             if whole and first.breaks:
                 self._sink.send_break()
             self._in.popleft()
-            self._last_in, self._last_accepted = first.sequence, first.accepted
+            self._taken.append((first.sequence, first.accepted))
             self._acks.append((first.sequence, first.accepted))
             for each in self._in:
                 each.due = max(each.due, now + ACK_SECONDS)
@@ -229,14 +230,18 @@ class SolLine:
         elif flying is None and self._may_send(now):
             yield self._next(now)
         while self._acks:
-            yield SolPacket(0, *self._acks.popleft(), 0, b"").payload()
+            yield SolPacket(0, *self._acks.popleft(), self._status, b"").payload()
+
+    @property
+    def _status(self) -> int:
+        return TRANSFER_UNAVAILABLE if self.unavailable else 0
 
     def _repeat(self, flying: _Outbound, now: float) -> bytes:
         """Once more; after the retries more slowly, rather than lose characters (Spec table 26-5 drops them)."""
         flying.tries += 1
         worn_out = flying.tries > self.timing.retries
         flying.due = now + (max(SLOW_SECONDS, self.timing.retry_seconds) if worn_out else self.timing.retry_seconds)
-        flying.packet = flying.packet._replace(acked=0, accepted=0)
+        flying.packet = flying.packet._replace(acked=0, accepted=0, operation=self._status)
         return flying.packet.payload()
 
     def _may_send(self, now: float) -> bool:
@@ -255,7 +260,7 @@ class SolLine:
         self._paid_until = max(now, self._paid_until) + len(data) / RATE
         self._sequence = self._sequence % 0x0F + 1
         acked, accepted = self._acks.popleft() if len(self._acks) == 1 else (0, 0)
-        packet = SolPacket(self._sequence, acked, accepted, 0, data)
+        packet = SolPacket(self._sequence, acked, accepted, self._status, data)
         self._flying = _Outbound(packet, now + self.timing.retry_seconds)
         return packet.payload()
 

@@ -61,7 +61,10 @@ _IP_HEADER = b"\x40\x40\x10"  # time to live 64, do not fragment, minimise delay
 _SECOND_PORT = (664).to_bytes(2, "little")
 _ARP_ANSWERS = b"\x02"  # the network stack answers; none is sent unasked (parameter 10)
 _VLAN_ON = 0x8000
-_IPV6_ACTIVE = 0x00
+_IPV6_ACTIVE, _IPV6_DISABLED = 0x00, 0x01
+SLAAC, DHCPV6 = 1, 2
+"""Sources of dynamic addresses (Spec table 23-4, parameter 59)."""
+_ENABLED = 0x80  # of a static address
 _MOST_STATIC, _MOST_DYNAMIC = 8, 8
 
 
@@ -83,14 +86,15 @@ class LanFacts:
     ipv6_gateway: str = ""
     """The static one."""
     ipv6_static: tuple[tuple[str, int], ...] = ()
-    ipv6_dynamic: tuple[tuple[str, int], ...] = field(default_factory=tuple)
+    ipv6_dynamic: tuple[tuple[str, int, int], ...] = field(default_factory=tuple)
+    """With their sources, `SLAAC` or `DHCPV6`."""
 
 
 def lan(parameter: int, facts: LanFacts, selector: int = 0) -> bytes:
     """The data of a LAN parameter (Spec section 23.2, table 23-4).
 
     Raises:
-        Completion: 80h, it is not offered; C9h, there is no such destination.
+        Completion: 80h, it is not offered; C9h, there is no such destination or address.
     """
     if parameter in (Lan.IPV6_STATIC, Lan.IPV6_DYNAMIC):
         return _ipv6(parameter, facts, selector)
@@ -152,12 +156,16 @@ def _levels(suites: Sequence[int]) -> bytes:
 
 
 def _ipv6(parameter: int, facts: LanFacts, selector: int) -> bytes:
-    found = facts.ipv6_static if parameter == Lan.IPV6_STATIC else facts.ipv6_dynamic
-    address, prefix = found[selector] if selector < len(found) else ("::", 0)
+    """Parameters 56 and 59: one address, or a place where there is none."""
+    static = parameter == Lan.IPV6_STATIC
+    if selector >= (_MOST_STATIC if static else _MOST_DYNAMIC):
+        raise Completion(Code.OUT_OF_RANGE)
+    found = tuple((*each, _ENABLED) for each in facts.ipv6_static) if static else facts.ipv6_dynamic
+    if selector >= len(found):
+        return bytes((selector, 0x00)) + bytes(16) + bytes((0, _IPV6_DISABLED))
+    address, prefix, source = found[selector]
     packed = ipaddress.IPv6Address(address.partition("%")[0]).packed
-    if parameter == Lan.IPV6_STATIC:
-        return bytes((selector, 0x80 if prefix else 0x00)) + packed + bytes((prefix, _IPV6_ACTIVE))
-    return bytes((selector, 0x00)) + packed + bytes((prefix, _IPV6_ACTIVE))
+    return bytes((selector, source)) + packed + bytes((prefix, _IPV6_ACTIVE))
 
 
 def bad_passwords(failures: int, window_seconds: float, lockout_seconds: float) -> bytes:

@@ -149,6 +149,7 @@ def role(of: Role) -> Body:
 
 
 _NAME = "[a-z_][a-z0-9_.-]{0,31}"
+_GROUP = Prop(longest=512)
 _PRIVILEGES = Prop("strings", values=tuple(NAMES.values()), longest=16)
 
 PATCH_SERVICE: Shape = {
@@ -177,7 +178,7 @@ PATCH_SERVICE: Shape = {
                 "GroupsAttribute": Prop(longest=64),
             }
         },
-        "RemoteRoleMapping": Prop("array", longest=32),
+        "RemoteRoleMapping": Prop("array", longest=32, items={"RemoteGroup": _GROUP, "LocalRole": _GROUP}),
     },
 }
 PATCH_ACCOUNT: Shape = {
@@ -197,7 +198,13 @@ CREATE_ACCOUNT: Shape = {
 CREATE_ROLE: Shape = {"RoleId": Prop(required=True, longest=32), "AssignedPrivileges": _PRIVILEGES}
 
 RESOURCES = (
-    Resource(SERVICE, "AccountService", write=USERS, patch=PATCH_SERVICE, about="Policy of accounts; the directory."),
+    Resource(
+        SERVICE,
+        "AccountService",
+        write=(*USERS, *MANAGER),
+        patch=PATCH_SERVICE,
+        about="Policy of accounts; the directory.",
+    ),
     Resource(ACCOUNTS, "ManagerAccountCollection", write=USERS, create=CREATE_ACCOUNT, about="Accounts."),
     Resource(
         f"{ACCOUNTS}/{{account}}",
@@ -206,6 +213,7 @@ RESOURCES = (
         write=SELF,
         patch=PATCH_ACCOUNT,
         delete=True,
+        remove=USERS,
         actions=(
             Action(
                 "ManagerAccount.ChangePassword",

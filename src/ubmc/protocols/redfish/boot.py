@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ubmc.protocols.redfish import layout
 from ubmc.protocols.redfish.facts import View
+from ubmc.protocols.redfish.messages import Message, RedfishError
 from ubmc.protocols.redfish.resource import Body, Params, Resource, known, members
 from ubmc.protocols.redfish.shape import Prop, Shape
 from ubmc.protocols.redfish.types import ROOT
@@ -34,12 +35,14 @@ _ENABLED = "Boot/BootSourceOverrideEnabled"
 _MODE = "Boot/BootSourceOverrideMode"
 _URI = "Boot/HttpBootUri"
 PATHS = (_TARGET, _ENABLED, _MODE, _URI)
+ORDER = "Boot/BootOrder"
 
 SHAPE: Shape = {
-    "BootSourceOverrideTarget": Prop(),
-    "BootSourceOverrideEnabled": Prop(),
-    "BootSourceOverrideMode": Prop(),
+    "BootSourceOverrideTarget": Prop(values=(NONE, *TARGETS.values())),
+    "BootSourceOverrideEnabled": Prop(values=tuple(ENABLED.values())),
+    "BootSourceOverrideMode": Prop(values=tuple(FIRMWARES.values())),
     "HttpBootUri": Prop(longest=1024, nullable=True),
+    "BootOrder": Prop("strings", longest=32),
 }
 
 
@@ -48,7 +51,7 @@ def properties(view: View, host: Host) -> Body:
     override = host.boot_override or BootOverride()
     enabled = ENABLED.get(override.mode, "Disabled")
     offered = [name for target, name in TARGETS.items() if target in host.boot_targets]
-    order = [TARGETS[target] for target in host.boot_order if target in TARGETS]
+    own = order(host)
     return known(
         {
             "BootSourceOverrideEnabled": enabled,
@@ -57,10 +60,28 @@ def properties(view: View, host: Host) -> Body:
             "BootSourceOverrideTarget@Redfish.AllowableValues": [NONE, *offered],
             **_firmware(host, override),
             "HttpBootUri": override.http_uri if BootTarget.HTTP in host.boot_targets else None,
-            "BootOptions": view.link(OPTIONS, system=host.name) if order else None,
-            "BootOrder": order or None,
+            "BootOptions": view.link(OPTIONS, system=host.name) if own else None,
+            "BootOrder": own or None,
         }
     )
+
+
+def order(host: Host) -> list[str]:
+    """From where the host boots by itself, the first one first, as far as that is known."""
+    return [TARGETS[target] for target in host.boot_order if target in TARGETS]
+
+
+def check_order(host: Host, wanted: Sequence[str]) -> None:
+    """Take the order as it is, which clients send back; no other one, as it is the firmware's own.
+
+    Raises:
+        RedfishError: 400, with what can be done instead.
+    """
+    if list(wanted) == order(host):
+        return
+    whose = "is the firmware's own, and the BMC can only read it" if host.boot_order else "is not known to the BMC"
+    text = f"the boot order of {host.name} {whose}: set BootSourceOverrideTarget, with Continuous if it is to stay"
+    raise RedfishError(400, Message("PropertyNotWritable", (ORDER,), (f"/{ORDER}",), text))
 
 
 def _firmware(host: Host, override: BootOverride) -> Body:
@@ -112,14 +133,13 @@ def options(view: View, params: Params) -> Body | None:
     host = layout.host(view, params["system"])
     if host is None:
         return None
-    names = [TARGETS[target] for target in host.boot_order if target in TARGETS]
-    return {"Name": "Boot options", **members(OPTIONS.format(system=host.name), names)}
+    return {"Name": "Boot options", **members(OPTIONS.format(system=host.name), order(host))}
 
 
 def option(view: View, params: Params) -> Body | None:
     """One place to boot from."""
     host, name = layout.host(view, params["system"]), params["option"]
-    if host is None or name not in [TARGETS.get(target) for target in host.boot_order]:
+    if host is None or name not in order(host):
         return None
     return {
         "Id": name,

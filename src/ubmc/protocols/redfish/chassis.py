@@ -77,7 +77,7 @@ def chassis(view: View, params: Params) -> Body | None:
             "ChassisType": _TYPES.get(number, "RackMount"),
             **(_identity(part) if part is not None else {}),
             "UUID": layout.identity(view, name),
-            "PowerState": _POWER.get(box.state),
+            "PowerState": _POWER.get(box.state, NULL),
             "Status": _status(view, box),
             **indicator.properties(view, name),
             "PhysicalSecurity": _security(view, name),
@@ -181,7 +181,7 @@ def _board(base: str, index: int, part: Asset) -> Body:
             "Version": part.version,
             "ProductionDate": stamp(made),
             "PhysicalContext": "SystemBoard",
-            "Status": {"State": "Enabled", "Health": health.WARNING if part.faults else health.OK},
+            "Status": {"State": "Enabled", "Health": health.of_part(part)},
         }
     )
 
@@ -195,7 +195,7 @@ RESOURCES = (
         "Chassis",
         chassis,
         patch=PATCH,
-        actions=(Action(RESET, {"ResetType": Prop()}),),
+        actions=(Action(RESET, {"ResetType": Prop(values=tuple(RESETS))}),),
         about="One box: identity, power, light, lid.",
     ),
     Resource(f"{CHASSIS}/ResetActionInfo", "ActionInfo", reset_action_info, about="What Reset can do."),

@@ -58,7 +58,7 @@ def control(view: View, params: Params) -> Body | None:
     )
 
 
-PATCH: Shape = {"SetPoint": Prop("number", minimum=0, maximum=100), "ControlMode": Prop()}
+PATCH: Shape = {"SetPoint": Prop("number", minimum=0, maximum=100), "ControlMode": Prop(values=(AUTOMATIC, MANUAL))}
 
 RESOURCES = (
     Resource(CONTROLS, "ControlCollection", collection, about="What can be turned by hand."),

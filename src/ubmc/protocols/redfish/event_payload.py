@@ -19,6 +19,9 @@ Kinds = Mapping[str, EventKind]
 _LOG = f"{ROOT}/Managers/bmc.0/LogServices/EventLog/Entries"
 TEST_EVENT = "EventLog.TestEvent"
 _ALERTS = (Severity.WARNING, Severity.CRITICAL)
+ALERT, OTHER = "Alert", "Other"
+EVENT_TYPES = (ALERT, OTHER)
+"""The types of events that there are."""
 
 
 def payload(events: Sequence[Event], kinds: Kinds, context: str = "", *, log: str = _LOG) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def record(event: Event, kinds: Kinds, member: str = "0", *, log: str = _LOG) ->
     made = {
         "MemberId": member,
         "EventId": event.ulid,
-        "EventType": "Alert" if event.severity in _ALERTS else "Other",
+        "EventType": event_type(event),
         "EventTimestamp": fine_stamp(event.time),
         "Severity": severity,
         "MessageSeverity": severity,
@@ -58,6 +61,11 @@ def record(event: Event, kinds: Kinds, member: str = "0", *, log: str = _LOG) ->
         "LogEntry": {"@odata.id": f"{log}/{event.id}"},
     }
     return made | _asked_for(event) if event.message_id == TEST_EVENT else made
+
+
+def event_type(event: Event) -> str:
+    """What kind of event it is: an alert if somebody should look at it."""
+    return ALERT if event.severity in _ALERTS else OTHER
 
 
 def named(event: Event) -> str:

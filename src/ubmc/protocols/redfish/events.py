@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ubmc.protocols.redfish.event_payload import EVENT_TYPES
+from ubmc.protocols.redfish.messages import Message, RedfishError
 from ubmc.protocols.redfish.registry import PREFIX
 from ubmc.protocols.redfish.resource import MANAGER, Action, Body, Resource, known, link
 from ubmc.protocols.redfish.shape import Prop, Shape
@@ -28,6 +30,16 @@ RESOURCE_TYPES = (
     "AccountService", "CertificateService", "Chassis", "ComputerSystem", "EventService", "Fan", "Manager", "Memory",
     "PowerSupply", "Processor", "Sensor", "TelemetryService",
 )  # fmt: skip
+STREAM_FILTERS = {
+    "EventFormatType": True,
+    "MessageId": True,
+    "MetricReportDefinition": False,
+    "OriginResource": False,
+    "RegistryPrefix": True,
+    "ResourceType": True,
+    "SubordinateResources": False,
+}
+"""What `$filter` of a stream can look at."""
 _SEVERITIES = {Severity.OK: "OK", Severity.WARNING: "Warning", Severity.CRITICAL: "Critical"}
 _BY_SEVERITY = {name: value for value, name in _SEVERITIES.items()}
 _POLICIES = {
@@ -79,15 +91,7 @@ def service(delivery: Delivery) -> Body:
         "SubordinateResourcesSupported": False,
         "OriginResourcesSupported": False,
         "ServerSentEventUri": STREAM,
-        "SSEFilterPropertiesSupported": {
-            "EventFormatType": True,
-            "MessageId": True,
-            "MetricReportDefinition": False,
-            "OriginResource": False,
-            "RegistryPrefix": True,
-            "ResourceType": True,
-            "SubordinateResources": False,
-        },
+        "SSEFilterPropertiesSupported": dict(STREAM_FILTERS),
         "Subscriptions": link(SUBSCRIPTIONS),
         "Actions": {"#EventService.SubmitTestEvent": {"target": f"{SERVICE}/Actions/EventService.SubmitTestEvent"}},
     }
@@ -95,7 +99,7 @@ def service(delivery: Delivery) -> Body:
 
 def _filter(wanted: SubscriptionFilter | None) -> Body:
     chosen = wanted or SubscriptionFilter()
-    return {
+    return ({"EventTypes": list(chosen.event_types)} if chosen.event_types else {}) | {
         "RegistryPrefixes": list(chosen.registry_prefixes),
         "ExcludeRegistryPrefixes": list(chosen.exclude_registry_prefixes),
         "MessageIds": list(chosen.message_ids),
@@ -180,7 +184,15 @@ def retry_policy(name: str) -> RetryPolicy:
 
 
 def wanted(values: Mapping[str, Any]) -> SubscriptionFilter:
-    """Which events a body asks for."""
+    """Which events a body asks for.
+
+    Raises:
+        RedfishError: it asks for a type of events that there is none of.
+    """
+    types = list(dict.fromkeys(values.get("EventTypes") or ()))
+    if strange := [name for name in types if name not in EVENT_TYPES]:
+        text = f"no event of the type {strange[0]} is ever sent: ask for {' or '.join(EVENT_TYPES)}, or for no type"
+        raise RedfishError(400, Message("PropertyValueNotInList", (strange[0], "EventTypes"), ("/EventTypes",), text))
 
     def names(key: str) -> list[str]:
         return list(values.get(key) or ())
@@ -192,6 +204,7 @@ def wanted(values: Mapping[str, Any]) -> SubscriptionFilter:
         registry_prefixes=names("RegistryPrefixes"),
         exclude_registry_prefixes=names("ExcludeRegistryPrefixes"),
         resource_types=names("ResourceTypes"),
+        event_types=types,
     )
 
 
@@ -208,7 +221,7 @@ CREATE: Shape = {
     "Context": Prop(longest=256, nullable=True),
     "SubscriptionType": Prop(values=("RedfishEvent",)),
     "EventFormatType": Prop(values=("Event",)),
-    "EventTypes": Prop("strings"),
+    "EventTypes": Prop("strings", longest=16, nullable=True),
     "HttpHeaders": Prop("array", longest=16),
     "RegistryPrefixes": _TEXTS,
     "ExcludeRegistryPrefixes": _TEXTS,

@@ -6,11 +6,12 @@ and what was built stays good until one of exactly those facts changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ubmc.v1alpha1.sensor_pb import Sensor, SensorKind, SensorLevel, SensorQuality
+from ubmc.v1alpha1.thermal_pb import CoolingDeviceState, ThermalZoneState
 
 T = TypeVar("T")
 
@@ -38,6 +39,35 @@ class Alarm:
     quality: SensorQuality
 
 
+@dataclass(frozen=True, slots=True)
+class FanState:
+    """How a fan or pump is, apart from its speed."""
+
+    name: str
+    state: CoolingDeviceState
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneState:
+    """How a thermal zone is, apart from its duty."""
+
+    state: ThermalZoneState
+    cooling_devices: tuple[str, ...]
+
+
+def _alarm(sensor: Sensor) -> Alarm:
+    return Alarm(sensor.kind, sensor.component, sensor.level, sensor.quality)
+
+
+_SEEN: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "sensor": ("alarm", _alarm),
+    "fan": ("fan-state", lambda device: FanState(device.name, device.state)),
+    "zone": ("zone-state", lambda zone: ZoneState(zone.state, tuple(zone.cooling_devices))),
+}
+"""What of a fact changes seldom is a fact of its own, so that what is made of it alone does not age with every reading
+and duty."""
+
+
 class Facts:
     """All that is known, with a version for everything that can be depended on."""
 
@@ -56,15 +86,15 @@ class Facts:
         if kind not in self._rows:
             self._rows[kind] = {}
             self._bump((kind, ALL), (kind, WHICH))
-        if kind == "sensor":
-            self.feed("alarm")
+        if kind in _SEEN:
+            self.feed(_SEEN[kind][0])
 
     def lose(self, kind: str) -> None:
         """Nobody tells this kind any more; what was known is forgotten rather than shown as if it held."""
         if self._rows.pop(kind, None) is not None:
             self._bump((kind, ALL), (kind, WHICH))
-        if kind == "sensor":
-            self.lose("alarm")
+        if kind in _SEEN:
+            self.lose(_SEEN[kind][0])
 
     def put(self, kind: str, name: str, row: Any) -> None:
         """One fact. Whoever puts it does not change it afterwards."""
@@ -74,18 +104,18 @@ class Facts:
             self._bump((kind, WHICH))
         rows[name] = row
         self._bump((kind, name), (kind, ALL))
-        if isinstance(row, Sensor):
-            self._put_alarm(row)
-
-    def _put_alarm(self, sensor: Sensor) -> None:
-        alarm = Alarm(sensor.kind, sensor.component, sensor.level, sensor.quality)
-        if self._rows["alarm"].get(sensor.name) != alarm:
-            self.put("alarm", sensor.name, alarm)
+        if kind in _SEEN:
+            seldom, look = _SEEN[kind]
+            seen = look(row)
+            if self._rows[seldom].get(name) != seen:
+                self.put(seldom, name, seen)
 
     def drop(self, kind: str, name: str) -> None:
         """This one is gone."""
         if self._rows.get(kind, {}).pop(name, None) is not None:
             self._bump((kind, name), (kind, ALL), (kind, WHICH))
+        if kind in _SEEN:
+            self.drop(_SEEN[kind][0], name)
 
     def keep_only(self, kind: str, names: set[str]) -> None:
         """All others of the kind are gone."""

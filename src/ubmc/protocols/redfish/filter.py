@@ -15,7 +15,7 @@ from typing import Any
 
 from ubmc.protocols.redfish.messages import Message, RedfishError
 
-Filter = Callable[[Mapping[str, Any]], bool]
+Test = Callable[[Mapping[str, Any]], bool]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -40,6 +40,19 @@ _LONGEST = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """What a filter stands for: a test of a body."""
+
+    test: Test
+    names: frozenset[str]
+    """The properties that it looks at: `Status/Health`."""
+
+    def __call__(self, body: Mapping[str, Any]) -> bool:
+        """Whether a body passes."""
+        return self.test(body)
+
+
+@dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
     text: str
@@ -52,6 +65,7 @@ class _Reader:
         self._text = text
         self._tokens = self._split(text)
         self._at = 0
+        self.names: set[str] = set()
 
     def _split(self, text: str) -> list[_Token]:
         tokens, position = [], 0
@@ -92,24 +106,24 @@ def parse_filter(text: str) -> Filter:
     found = _either(reader, 0)
     if not reader.done:
         raise reader.wrong()
-    return found
+    return Filter(found, frozenset(reader.names))
 
 
-def _either(reader: _Reader, depth: int) -> Filter:
+def _either(reader: _Reader, depth: int) -> Test:
     parts = [_both(reader, depth)]
     while reader.next_is("word", "or"):
         parts.append(_both(reader, depth))
     return parts[0] if len(parts) == 1 else lambda body: any(part(body) for part in parts)
 
 
-def _both(reader: _Reader, depth: int) -> Filter:
+def _both(reader: _Reader, depth: int) -> Test:
     parts = [_one(reader, depth)]
     while reader.next_is("word", "and"):
         parts.append(_one(reader, depth))
     return parts[0] if len(parts) == 1 else lambda body: all(part(body) for part in parts)
 
 
-def _one(reader: _Reader, depth: int) -> Filter:
+def _one(reader: _Reader, depth: int) -> Test:
     if depth > _DEEPEST:
         raise reader.wrong()
     if reader.next_is("word", "not"):
@@ -123,7 +137,7 @@ def _one(reader: _Reader, depth: int) -> Filter:
     return _comparison(reader)
 
 
-def _comparison(reader: _Reader) -> Filter:
+def _comparison(reader: _Reader) -> Test:
     left, verb, right = _operand(reader), reader.take(), _operand(reader)
     compare = _COMPARE.get(verb.text) if verb.kind == "word" else None
     if compare is None:
@@ -152,6 +166,7 @@ def _operand(reader: _Reader) -> Callable[[Mapping[str, Any]], Any]:
             word = _WORDS[token.text]
             return lambda _body: word
         case "word":
+            reader.names.add(token.text)
             path = token.text.split("/")
             return lambda body: _value(body, path)
         case _:

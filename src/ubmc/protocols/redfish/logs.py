@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ubmc.protocols.redfish import layout
 from ubmc.protocols.redfish.facts import View
 from ubmc.protocols.redfish.health import OK, SEVERITIES
+from ubmc.protocols.redfish.query import Query, next_link
 from ubmc.protocols.redfish.registry import NO_VALUE, message_args, message_id
 from ubmc.protocols.redfish.resource import (
     LOGIN,
@@ -33,6 +35,10 @@ from ubmc.v1alpha1.security_pb import AuditRecord
 OF_MANAGER = f"{ROOT}/Managers/{{manager}}/LogServices"
 OF_SYSTEM = f"{ROOT}/Systems/{{system}}/LogServices"
 EVENT_LOG, AUDIT, SEL = "EventLog", "Audit", "SEL"
+TOP = 50
+"""So many entries come at once where the client does not say."""
+MOST = 500
+"""So many come at once at most."""
 
 _ALWAYS_FINE = ("Session.Ended",)  # its outcome says why
 _NAMES = {EVENT_LOG: "Event Log", AUDIT: "Audit Trail", SEL: "System Event Log"}
@@ -125,20 +131,25 @@ def audit_entry(record: AuditRecord) -> Body:
     )
 
 
-def page(base: str, entries: list[Body], total: int, skip: int, top: int) -> Body:
+def window(query: Query) -> tuple[int, int]:
+    """How many entries are left out at the beginning, and at most how many come then."""
+    return query.skip, min(query.top if query.top is not None else TOP, MOST)
+
+
+def page(base: str, entries: list[Body], total: int, query: Query) -> Body:
     """A part of a log, with where the next part is.
 
     Args:
         base: the path of the collection.
         entries: with `@odata.id` and type.
-        total: how many there are in the whole log.
-        skip: how many came before.
-        top: at most so many in each part.
+        total: how many there are in the whole log, or how many of these the filter lets through.
+        query: what was asked for.
     """
     body: Body = {"Name": "Log Entries", "Members": entries, "Members@odata.count": total}
+    skip, top = window(query)
     following = skip + len(entries)
     if entries and following < total:
-        body["Members@odata.nextLink"] = f"{base}?$skip={following}&$top={top}"
+        body["Members@odata.nextLink"] = next_link(base, query, following, top)
     return body
 
 
@@ -158,8 +169,18 @@ def _log(base: str, name: str, about: str) -> tuple[Resource, ...]:
     )
 
 
+def there(view: View, params: Params) -> bool:
+    """Whether the manager or system is there whose logs a path names."""
+    manager, system = params.get("manager"), params.get("system")
+    if manager is not None:
+        return layout.controller(view, manager) is not None
+    return system is not None and layout.host(view, system) is not None
+
+
 def _services(base: str, *names: str) -> Builder:
-    def build(_view: View, params: Params) -> Body:
+    def build(view: View, params: Params) -> Body | None:
+        if not there(view, params):
+            return None
         return {"Name": "Log Services", **members(uri(base, params), names)}
 
     return build

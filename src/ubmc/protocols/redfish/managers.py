@@ -138,6 +138,13 @@ def policy(view: View, params: Params) -> Body | None:
     }
 
 
+def asked_for(now: ClientCertificates, *, verify: bool) -> ClientCertificates:
+    """What `VerifyCertificate` makes of the certificates of clients: where nobody comes in without, that stays so."""
+    if not verify:
+        return ClientCertificates.OFF
+    return now if now is ClientCertificates.REQUIRED else ClientCertificates.OPTIONAL
+
+
 PATCH: Shape = {
     "DateTime": Prop("time"),
     "DateTimeLocalOffset": Prop(pattern=r"[+-](0\d|1[0-4]):[0-5]\d"),
@@ -159,7 +166,7 @@ RESOURCES = (
         manager,
         write=NEEDS,
         patch=PATCH,
-        actions=(Action(RESET, {"ResetType": Prop()}, needs=NEEDS),),
+        actions=(Action(RESET, {"ResetType": Prop(values=RESETS)}, needs=NEEDS),),
         volatile=("DateTime",),
         about="The BMC: version, clock, health of its services.",
     ),

@@ -20,20 +20,15 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "Created": ("OK", "The resource was made.", "Nothing needs to be done."),
     "NoOperation": ("Warning", "The body holds nothing that would change anything.", "Send a property to change."),
     "PropertyUnknown": ("Warning", "There is no property %1 here.", "Leave the property out."),
-    "PropertyDuplicate": ("Warning", "The property %1 comes twice.", "Send it once."),
     "PropertyValueTypeError": ("Warning", "'%1' is of the wrong type for %2.", "Send a value of the right type."),
     "PropertyValueFormatError": ("Warning", "'%1' has the wrong format for %2.", "Send a value of the right format."),
     "PropertyValueNotInList": ("Warning", "'%1' is none of the values that %2 can have.", "Choose one of the list."),
     "PropertyValueOutOfRange": ("Warning", "'%1' is out of the range of %2.", "Choose a value within the range."),
     "PropertyValueError": ("Warning", "The value of %1 cannot be used.", "Correct the value."),
-    "PropertyValueIncorrect": ("Warning", "%1 cannot be '%2'.", "Choose another value."),
     "PropertyValueConflict": ("Warning", "%1 contradicts the value of %2.", "Make the two agree."),
     "PropertyNotWritable": ("Warning", "%1 can only be read.", "Leave the property out."),
-    "PropertyNotUpdated": ("Critical", "%1 was not changed because something failed.", "Try again."),
     "PropertyMissing": ("Warning", "%1 is missing.", "Send the property too."),
-    "PropertyDeprecated": ("Warning", "%1 is deprecated.", "Use what has replaced it."),
     "CreateFailedMissingReqProperties": ("Critical", "Nothing can be made without %1.", "Send the property too."),
-    "CreateLimitReachedForResource": ("Critical", "There are as many of these as there can be.", "Delete one first."),
     "MalformedJSON": ("Critical", "The body is not JSON.", "Send a JSON object."),
     "UnrecognizedRequestBody": ("Warning", "The body cannot be understood.", "Send a JSON object."),
     "EmptyJSON": ("Warning", "The body is an empty object.", "Send at least one property."),
@@ -48,30 +43,23 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "ActionParameterValueError": ("Warning", "The value of %1 of %2 cannot be used.", "Correct the value."),
     "ArraySizeTooLong": ("Warning", "%1 has more than %2 members.", "Send fewer."),
     "StringValueTooLong": ("Warning", "'%1' is longer than %2 characters.", "Send a shorter string."),
-    "StringValueTooShort": ("Warning", "'%1' is shorter than %2 characters.", "Send a longer string."),
     "QueryParameterValueTypeError": ("Warning", "'%1' is of the wrong type for %2.", "Correct the query."),
     "QueryParameterValueFormatError": ("Warning", "'%1' has the wrong format for %2.", "Correct the query."),
     "QueryParameterValueError": ("Warning", "The value of %1 cannot be used.", "Correct the query."),
     "QueryParameterOutOfRange": ("Warning", "'%1' for %2 is out of the range %3.", "Stay within the range."),
     "QueryNotSupportedOnResource": ("Warning", "This resource cannot be queried so.", "Leave the query out."),
     "QueryNotSupportedOnOperation": ("Warning", "Queries go with GET and HEAD only.", "Leave the query out."),
-    "QueryNotSupported": ("Warning", "This query is not supported.", "See ProtocolFeaturesSupported of the root."),
     "QueryParameterUnsupported": ("Warning", "The query parameter %1 is not supported.", "Leave it out."),
     "QueryCombinationInvalid": ("Warning", "These query parameters cannot go together.", "Send one of them."),
-    "SessionLimitExceeded": ("Critical", "There are too many sessions.", "End one first."),
     "EventSubscriptionLimitExceeded": ("Critical", "There are too many subscriptions.", "Delete one first."),
-    "ResourceCannotBeDeleted": ("Critical", "This cannot be deleted.", "Leave it."),
     "ResourceInUse": ("Warning", "The state of the resource does not allow it.", "See the state, and try again later."),
     "ResourceAlreadyExists": ("Critical", "A %1 with the %2 '%3' is there already.", "Choose another value."),
-    "ResourceNotFound": ("Critical", "There is no %1 named '%2'.", "Name one that is there."),
     "ResourceMissingAtURI": ("Critical", "There is nothing at %1.", "Begin at /redfish/v1/ and follow its links."),
-    "ResourceExhaustion": ("Critical", "%1 has reached its limit.", "Try again later, with less."),
     "InsufficientStorage": ("Critical", "The answer would be too large.", "Ask for less."),
     "PayloadTooLarge": ("Critical", "The body is too large.", "Send less."),
     "OperationNotAllowed": ("Critical", "This resource does not take this method.", "See the header Allow."),
     "OperationTimeout": ("Warning", "No answer came in time; whether it was done is unknown.", "Look, then try again."),
     "PreconditionFailed": ("Critical", "The resource is not what If-Match says.", "Read it again, and then change it."),
-    "HeaderMissing": ("Critical", "The header %1 is missing.", "Send the header too."),
     "HeaderInvalid": ("Critical", "The header %1 cannot be used.", "Correct the header."),
     "InternalError": ("Critical", "Something went wrong.", "See the log of the BMC under the trace id."),
     "ServiceTemporarilyUnavailable": ("Critical", "Not now; the service is back in %1 s.", "Try again then."),
@@ -81,17 +69,6 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "ResourceAtUriUnauthorized": ("Critical", "'%1' cannot be reached: %2.", "Log in with the right credentials."),
     "PasswordChangeRequired": ("Critical", "The password must be changed first.", "PATCH Password of the account %1."),
     "GenerateSecretKeyRequired": ("Critical", "A second factor must be set up first.", "Set it up at %1."),
-    "AccountRemoved": ("OK", "The account was removed.", "Nothing needs to be done."),
-    "PasswordReuseTooRecent": ("Critical", "The password was used before.", "Choose another one."),
-    "PasswordIncorrectLength": ("Critical", "The password has the wrong length.", "See AccountService for the limits."),
-    "PasswordComplexityNotMet": ("Critical", "The password is too easy to guess.", "Choose another one."),
-    "RestrictedRole": ("Warning", "The role %1 cannot be changed so.", "Choose another role."),
-    "ChassisPowerStateOnRequired": ("Warning", "The chassis %1 must be on for that.", "Power it on first."),
-    "ChassisPowerStateOffRequired": ("Warning", "The chassis %1 must be off for that.", "Power it off first."),
-    "InvalidURI": ("Critical", "There is nothing at %1.", "Name a URI that is there."),
-    "PropertyModified": ("OK", "The properties were changed.", "Nothing needs to be done."),
-    "SourceDoesNotSupportProtocol": ("Critical", "'%1' does not speak %2.", "Choose another protocol."),
-    "CouldNotEstablishConnection": ("Critical", "'%1' cannot be reached.", "See that it is there."),
 }  # fmt: skip
 
 
@@ -175,7 +152,7 @@ def of_error(error: UbmcError, uri: str, related: tuple[str, ...] = ()) -> Redfi
             args = (uri,)
         case "PropertyValueError":
             fields = tuple(violation.field for violation in error.violations)
-            args = (related[0] if related else fields[0] if fields else "",)
+            args = (related[0].removeprefix("/") if related else fields[0] if fields else "",)
         case "ServiceTemporarilyUnavailable":
             retry = 1
             args = ("1",)
@@ -185,6 +162,15 @@ def of_error(error: UbmcError, uri: str, related: tuple[str, ...] = ()) -> Redfi
             args = ()
     text = "" if face.http == 500 else error.message
     return RedfishError(face.http, Message(face.redfish, args, related, text), retry_seconds=retry)
+
+
+def pointer(*names: str) -> str:
+    """The JSON pointer of a property (RFC 6901, section 3), whatever its name is.
+
+    Args:
+        names: from the outermost to the property itself.
+    """
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
 
 
 def missing(uri: str) -> RedfishError:

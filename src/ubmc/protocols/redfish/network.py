@@ -243,8 +243,6 @@ def address(sent: Body) -> InterfaceAddress:
         length = ipaddress.IPv4Network(f"0.0.0.0/{mask}").prefixlen
     else:
         length = sent.get("PrefixLength", 64)
-        if not isinstance(length, int):
-            raise ValueError("PrefixLength is no number")
     return InterfaceAddress(address=str(parsed), prefix_length=length)
 
 
@@ -252,6 +250,15 @@ _SWITCH: Shape = {"ProtocolEnabled": Prop("boolean"), "Port": Prop("integer", mi
 PROTOCOLS_PATCH: Shape = {
     **{name: _SWITCH for name in NAMES if name != "NTP"},
     "NTP": {**_SWITCH, "NTPServers": Prop("array", longest=8)},
+}
+_ADDRESS4: Shape = {
+    "Address": Prop(longest=15),
+    "SubnetMask": Prop(longest=15),
+    "Gateway": Prop(longest=15, nullable=True),
+}
+_ADDRESS6: Shape = {
+    "Address": Prop(longest=45),
+    "PrefixLength": Prop("integer", minimum=0, maximum=128),
 }
 PATCH: Shape = {
     "InterfaceEnabled": Prop("boolean"),
@@ -271,9 +278,9 @@ PATCH: Shape = {
     "DHCPv4": {"DHCPEnabled": Prop("boolean")},
     "DHCPv6": {"OperatingMode": Prop(values=("Enabled", "Disabled"))},
     "StatelessAddressAutoConfig": {"IPv6AutoConfigEnabled": Prop("boolean")},
-    "IPv4StaticAddresses": Prop("array", longest=4),
-    "IPv6StaticAddresses": Prop("array", longest=8),
-    "IPv6StaticDefaultGateways": Prop("array", longest=1),
+    "IPv4StaticAddresses": Prop("array", longest=4, items=_ADDRESS4),
+    "IPv6StaticAddresses": Prop("array", longest=8, items=_ADDRESS6),
+    "IPv6StaticDefaultGateways": Prop("array", longest=1, items=_ADDRESS6),
     "IPv6Enabled": Prop("boolean"),
 }
 

@@ -52,9 +52,7 @@ def _one(view: View, params: Params, place: str, kind: AssetKind) -> Asset | Non
 
 
 def _status(view: View, part: Asset) -> Body:
-    found = health.of_components(view, lambda component: component == part.name)
-    own = health.WARNING if part.faults else health.OK
-    return health.status("Enabled", health.worst((own, found)))
+    return health.status("Enabled", health.of_components(view, lambda component: component == part.name))
 
 
 def _identity(part: Asset) -> Body:

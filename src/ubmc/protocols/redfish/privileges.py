@@ -36,7 +36,5 @@ def privilege_registry(resources: Iterable[Resource]) -> Body:
 
 def _merge(operations: dict[str, Any], resource: Resource) -> None:
     """The first resource of a type says what holds for all of them."""
-    writes = ("PATCH", "PUT", "POST", "DELETE")
-    for methods, needed in ((("GET", "HEAD"), resource.read), (writes, resource.write)):
-        for method in methods:
-            operations.setdefault(method, [{"Privilege": [NAMES[one]]} for one in needed])
+    for method in ("GET", "HEAD", "PATCH", "PUT", "POST", "DELETE"):
+        operations.setdefault(method, [{"Privilege": [NAMES[one]]} for one in resource.needs(method)])

@@ -12,9 +12,10 @@ from typing import Any
 
 from protobuf import Message
 
+from ubmc.kit.subjects import kind_of
 from ubmc.protocols.redfish.health import OK, SEVERITIES
 from ubmc.protocols.redfish.types import odata_type
-from ubmc.v1alpha1.event_kind_pb import EventKind, Severity, ext_event
+from ubmc.v1alpha1.event_kind_pb import EventKind, Severity
 
 PREFIX = "Ubmc"
 VERSION = "1.0.0"
@@ -54,13 +55,7 @@ def message_args(text: str, arguments: Mapping[str, str]) -> list[str]:
 
 def kinds(events: Iterable[type[Message[Any]]]) -> dict[str, EventKind]:
     """The kinds of news of the schema, by `message_id`."""
-    found = {}
-    for event in events:
-        options = event.desc().proto.options
-        assert options is not None
-        kind = options[ext_event]
-        found[kind.message_id] = kind
-    return found
+    return {kind.message_id: kind for kind in map(kind_of, events)}
 
 
 def registry(known: Mapping[str, EventKind]) -> dict[str, Any]:

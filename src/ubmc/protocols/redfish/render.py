@@ -6,7 +6,7 @@ So the tag changes when the content does and not otherwise, whatever else happen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -62,12 +62,25 @@ def annotate(body: Body, problems: tuple[Message, ...]) -> Body:
     """
     found = {**body, "@Message.ExtendedInfo": [problem.body() for problem in problems]}
     for problem in problems:
-        pointer = problem.related[0] if problem.related else ""
-        node = found
-        *way, last = [part for part in pointer.split("/") if part] or [""]
-        for part in way:
-            inner = node.get(part)
-            node[part] = dict(inner) if isinstance(inner, dict) else {}
-            node = node[part]
-        node.setdefault(f"{last}@Message.ExtendedInfo", []).append(problem.body())
+        if problem.related:
+            names = problem.related[0].removeprefix("/").split("/")
+            _beside(found, [name.replace("~1", "/").replace("~0", "~") for name in names], problem)
     return found
+
+
+def _beside(node: Body, names: Sequence[str], problem: Message) -> None:
+    """Put a message beside the property that it is about, or as near to it as the resource goes on that way."""
+    first, *rest = names
+    inner = node.get(first)
+    if rest and isinstance(inner, dict):
+        node[first] = dict(inner)
+        _beside(node[first], rest, problem)
+        return
+    if len(rest) > 1 and isinstance(inner, list) and rest[0] in (at := {str(n): n for n in range(len(inner))}):
+        element = inner[at[rest[0]]]
+        if isinstance(element, dict):
+            node[first] = [dict(each) if each is element else each for each in inner]
+            _beside(node[first][at[rest[0]]], rest[1:], problem)
+            return
+    key = f"{first}@Message.ExtendedInfo"
+    node[key] = [*node.get(key, ()), problem.body()]

@@ -56,7 +56,9 @@ class Resource:
     read: tuple[Privilege, ...] = LOGIN
     """Any one of these; empty is everybody, also without logging in."""
     write: tuple[Privilege, ...] = COMPONENTS
-    """Any one of these, for PATCH, POST and DELETE."""
+    """Any one of these, for PATCH, POST and, if `remove` does not say otherwise, DELETE."""
+    remove: tuple[Privilege, ...] = ()
+    """Any one of these, for DELETE; empty: as `write`."""
     patch: Shape | None = None
     """What can be changed."""
     create: Shape | None = None
@@ -88,6 +90,12 @@ class Resource:
         if self.delete:
             found.append("DELETE")
         return (*found, "OPTIONS")
+
+    def needs(self, method: str) -> tuple[Privilege, ...]:
+        """Which privileges a method needs, any one of these; none for what everybody may."""
+        if method in ("GET", "HEAD"):
+            return self.read
+        return (self.remove or self.write) if method == "DELETE" else self.write
 
     @property
     def odata_type(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from ubmc.protocols.redfish import health, layout
 from ubmc.protocols.redfish.facts import View, given
 from ubmc.protocols.redfish.resource import NULL, Action, Body, Params, Resource, known, links, members
-from ubmc.protocols.redfish.shape import Prop, Shape
+from ubmc.protocols.redfish.shape import Prop, Removable, Shape
 from ubmc.protocols.redfish.types import ROOT
 from ubmc.v1alpha1.inventory_pb import Asset, AssetKind
 from ubmc.v1alpha1.sensor_pb import Sensor, SensorKind, SensorThresholds
@@ -87,6 +87,18 @@ def names(view: View, chassis: str) -> list[str]:
         and alarm.kind in _TYPES
         and layout.chassis_of(view, alarm.component) == chassis
     ]
+
+
+def all_names(view: View) -> list[str]:
+    """Those of all chassis."""
+    table = view.table("alarm")
+    return [name for name in table.names() if (alarm := table.get(name)) is not None and alarm.kind in _TYPES]
+
+
+def scale(view: View, name: str) -> float:
+    """What a reading of a sensor is multiplied by to be in the unit that Redfish has for it; 1 if it is not there."""
+    sensor: Sensor | None = view.table("sensor").get(name)
+    return measure(sensor)[2] if sensor is not None and sensor.kind in _TYPES else 1.0
 
 
 def of_component(view: View, component: str, *kinds: SensorKind) -> list[Sensor]:
@@ -264,7 +276,7 @@ def first(sensors: Iterable[Sensor], *parts: str) -> Sensor | None:
     return next((each for each in sensors if any(part in each.name for part in parts)), None)
 
 
-PATCH: Shape = {"Thresholds": {name: {"Reading": Prop("number", nullable=True)} for name in THRESHOLDS}}
+PATCH: Shape = {"Thresholds": {name: Removable({"Reading": Prop("number", nullable=True)}) for name in THRESHOLDS}}
 
 RESOURCES = (
     Resource(SENSORS, "SensorCollection", collection, about="All sensors of a chassis; `$expand` gets them at once."),

@@ -8,8 +8,8 @@ from ubmc.protocols.redfish.facts import View
 from ubmc.protocols.redfish.messages import Message
 from ubmc.protocols.redfish.resource import (
     LOGIN,
-    MANAGER,
-    SELF_OR_MANAGER,
+    SELF,
+    USERS,
     Body,
     Params,
     Resource,
@@ -89,7 +89,7 @@ CREATE: Shape = {
 PATCH: Shape = {"SessionTimeout": Prop("integer", minimum=SHORTEST, maximum=LONGEST)}
 
 RESOURCES = (
-    Resource(SERVICE, "SessionService", service, write=MANAGER, patch=PATCH, about="The rules for sessions."),
+    Resource(SERVICE, "SessionService", service, write=USERS, patch=PATCH, about="The rules for sessions."),
     Resource(
         SESSIONS,
         "SessionCollection",
@@ -101,9 +101,10 @@ RESOURCES = (
     Resource(
         SESSION,
         "Session",
-        read=SELF_OR_MANAGER,
-        write=SELF_OR_MANAGER,
+        read=SELF,
+        write=SELF,
         delete=True,
+        volatile=("ExpirationTime",),
         about="One session; DELETE logs out.",
     ),
 )

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from ubmc.protocols.redfish.messages import Message, RedfishError
+from ubmc.protocols.redfish.messages import Message, RedfishError, pointer
 
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
@@ -38,7 +38,7 @@ class Prop:
     kind: str = "string"
     """string, boolean, integer, number, strings, array, object, time, link or links."""
     values: tuple[str, ...] = ()
-    """All that are allowed; empty: any, unless the resource says which."""
+    """All that are allowed; empty: any. What the resource offers comes before this, even if it offers none."""
     nullable: bool = False
     required: bool = False
     """Of a new member or an action."""
@@ -47,9 +47,21 @@ class Prop:
     longest: int = 1024
     """Characters of a string, members of an array."""
     pattern: str = ""
+    items: Shape | None = None
+    """What the objects of an array can have; without it they can have anything."""
 
 
 Shape = Mapping[str, "Prop | Shape"]
+
+
+class Removable(dict[str, "Prop | Shape"]):
+    """An object that null takes away (DSP0266, "PATCH"): what of it can be null is null then."""
+
+    def nullable(self) -> list[str]:
+        """The properties that null means."""
+        return [name for name, spec in self.items() if isinstance(spec, Prop) and spec.nullable]
+
+
 Values = dict[str, Any]
 """What was sent, by path: `Boot/BootSourceOverrideTarget`."""
 
@@ -114,7 +126,7 @@ def check_action(name: str, shape: Shape, body: Mapping[str, Any], offered: Mapp
         if _is_annotation(parameter):
             continue
         if spec is None:
-            problems.append(Message("ActionParameterUnknown", (name, parameter), (f"/{parameter}",)))
+            problems.append(Message("ActionParameterUnknown", (name, parameter), (pointer(parameter),)))
             continue
         if not isinstance(spec, Prop):
             spec = Prop("object")
@@ -122,7 +134,7 @@ def check_action(name: str, shape: Shape, body: Mapping[str, Any], offered: Mapp
         if problem is None:
             values[parameter] = value
         else:
-            problems.append(_of_action(problem, name, parameter))
+            problems.append(of_action(problem, name, parameter))
     for parameter, spec in shape.items():
         if isinstance(spec, Prop) and spec.required and parameter not in body:
             problems.append(Message("ActionParameterMissing", (name, parameter), (f"/{parameter}",)))
@@ -130,6 +142,7 @@ def check_action(name: str, shape: Shape, body: Mapping[str, Any], offered: Mapp
 
 
 _AS_ACTION = {
+    "PropertyValueError": "ActionParameterValueError",
     "PropertyValueTypeError": "ActionParameterValueTypeError",
     "PropertyValueFormatError": "ActionParameterValueFormatError",
     "PropertyValueNotInList": "ActionParameterValueNotInList",
@@ -137,11 +150,22 @@ _AS_ACTION = {
 }
 
 
-def _of_action(problem: Message, name: str, parameter: str) -> Message:
-    key = _AS_ACTION.get(problem.key)
-    if key is None:
-        return Message("ActionParameterValueError", (parameter, name), (f"/{parameter}",))
-    return Message(key, (problem.args[0], parameter, name), (f"/{parameter}",))
+def of_action(problem: Message, name: str, parameter: str) -> Message:
+    """What is wrong with a property, said of the parameter of an action.
+
+    Args:
+        problem: of a property; messages of other kinds are `ActionParameterValueError`.
+        name: of the action.
+        parameter: of it.
+    """
+    key = _AS_ACTION.get(problem.key, "ActionParameterValueError")
+    shown = () if key == "ActionParameterValueError" else problem.args[:1]
+    return Message(key, (*shown, parameter, name), (pointer(parameter),), problem.text)
+
+
+def is_of_value(problem: Message) -> bool:
+    """Whether it is about the value of a property, which for an action is a parameter."""
+    return problem.key in _AS_ACTION
 
 
 def _walk(
@@ -158,20 +182,63 @@ def _walk(
             continue
         spec = shape.get(name)
         if spec is None:
-            key = "PropertyNotWritable" if name in current else "PropertyUnknown"
-            problems.append(Message(key, (path,), (f"/{path}",)))
+            problems.append(_not_taken(name, path, prefix, current))
         elif not isinstance(spec, Prop):
             inner = current.get(name)
-            if not isinstance(value, dict):
+            if value is None and isinstance(spec, Removable):
+                values.update({f"{path}/{leaf}": None for leaf in spec.nullable()})
+            elif not isinstance(value, dict):
                 problems.append(Message("PropertyValueTypeError", (_shown(value), path), (f"/{path}",)))
             else:
                 _walk(spec, value, inner if isinstance(inner, dict) else {}, f"{path}/", values, problems)
         else:
             problem = _problem(spec, value, path, current)
-            if problem is None:
+            if problem is not None:
+                problems.append(problem)
+            elif spec.items is None:
                 values[path] = value
             else:
-                problems.append(problem)
+                _walk_items(spec.items, value, current.get(name), path, values, problems)
+
+
+def _not_taken(name: str, path: str, prefix: str, current: Mapping[str, Any]) -> Message:
+    """A property that nobody can send. Its name may be anything, so it is no part of the path that `prefix` is."""
+    key = "PropertyNotWritable" if name in current else "PropertyUnknown"
+    return Message(key, (path[:_LONGEST_SHOWN],), (pointer(*prefix.split("/")[:-1], name),))
+
+
+def _walk_items(
+    shape: Shape, sent: list[Any], current: Any, path: str, values: Values, problems: list[Message]
+) -> None:
+    """The objects of an array; null takes one away, so it is kept.
+
+    Half an object is none: with one wrong value nothing of the array is taken. What there is not is only told.
+    """
+    now = current if isinstance(current, list) else []
+    taken: list[Any] = []
+    wrong: list[Message] = []
+    told_any = False
+    for index, each in enumerate(sent):
+        if not isinstance(each, dict):
+            taken.append(each)
+            if each is not None:
+                wrong.append(Message("PropertyValueTypeError", (_shown(each), path), (f"/{path}/{index}",)))
+            continue
+        own: Values = {}
+        told: list[Message] = []
+        before = now[index] if index < len(now) and isinstance(now[index], dict) else {}
+        prefix = f"{path}/{index}/"
+        _walk(shape, each, before, prefix, own, told)
+        taken.append({key.removeprefix(prefix): value for key, value in own.items()})
+        wrong += [problem for problem in told if problem.key not in _HARMLESS]
+        problems += [problem for problem in told if problem.key in _HARMLESS]
+        told_any = told_any or bool(told)
+    problems += wrong
+    if not wrong and (not told_any or any(each != {} for each in taken)):
+        values[path] = taken
+
+
+_HARMLESS = ("PropertyUnknown", "PropertyNotWritable")
 
 
 def _problem(spec: Prop, value: Any, path: str, near: Mapping[str, Any]) -> Message | None:
@@ -181,8 +248,11 @@ def _problem(spec: Prop, value: Any, path: str, near: Mapping[str, Any]) -> Mess
         return None
     if value is None or not _KINDS[spec.kind](value):
         return Message("PropertyValueTypeError", (_shown(value), path), pointer)
-    allowed = near.get(f"{path.rpartition('/')[2]}@Redfish.AllowableValues") or spec.values
-    if allowed and any(each not in allowed for each in (value if isinstance(value, list) else [value])):
+    offered = near.get(f"{path.rpartition('/')[2]}@Redfish.AllowableValues")
+    allowed = spec.values if offered is None else offered
+    if (allowed or offered is not None) and any(
+        each not in allowed for each in (value if isinstance(value, list) else [value])
+    ):
         return Message("PropertyValueNotInList", (_shown(value), path), pointer)
     if spec.kind in ("integer", "number") and not _within(spec, value):
         return Message("PropertyValueOutOfRange", (_shown(value), path), pointer)
@@ -203,8 +273,8 @@ def _misformed(spec: Prop, value: Any, path: str) -> Message | None:
         fits = re.fullmatch(spec.pattern, value) is not None
     if spec.kind == "time":
         fits = fits and _is_time(value)
-    if spec.kind == "link":
-        fits = isinstance(value.get("@odata.id"), str)
+    if spec.kind in ("link", "links"):
+        fits = all(isinstance(each.get("@odata.id"), str) for each in (value if spec.kind == "links" else [value]))
     return None if fits else Message("PropertyValueFormatError", (_shown(value), path), (f"/{path}",))
 
 
@@ -214,8 +284,9 @@ def _within(spec: Prop, value: float) -> bool:
 
 def _is_time(text: str) -> bool:
     try:
-        return dt.datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
+        time = dt.datetime.fromisoformat(text)
+        return time.tzinfo is not None and time.astimezone(dt.UTC) is not None
+    except (ValueError, OverflowError):  # the first and the last day there is have hours that UTC has not
         return False
 
 

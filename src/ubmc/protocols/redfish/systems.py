@@ -110,7 +110,7 @@ def system(view: View, params: Params) -> Body | None:
             "Description": f"The computer {name}",
             "SystemType": "Virtual" if layout.system(view).board.startswith("qemu") else "Physical",
             **_identity(view, name),
-            "PowerState": POWER_STATES.get(host.state),
+            "PowerState": POWER_STATES.get(host.state, NULL),
             "PowerRestorePolicy": RESTORE.get(host.effective_restore_policy or host.restore_policy),
             "PowerRestorePolicy@Redfish.AllowableValues": list(RESTORE.values()),
             "Status": _status(view, host),
@@ -249,8 +249,8 @@ PATCH: Shape = {
     "Boot": boot.SHAPE,
     "HostWatchdogTimer": {
         "FunctionEnabled": Prop("boolean"),
-        "TimeoutAction": Prop(),
-        "WarningAction": Prop(),
+        "TimeoutAction": Prop(values=tuple(TIMEOUT_ACTIONS.values())),
+        "WarningAction": Prop(values=tuple(WARNING_ACTIONS.values())),
     },
 }
 
@@ -261,7 +261,7 @@ RESOURCES = (
         "ComputerSystem",
         system,
         patch=PATCH,
-        actions=(Action(RESET, {"ResetType": Prop(required=True)}),),
+        actions=(Action(RESET, {"ResetType": Prop(required=True, values=tuple(RESETS))}),),
         about="One computer: power, boot, identity, health.",
     ),
     Resource(f"{SYSTEM}/ResetActionInfo", "ActionInfo", reset_action_info, about="What Reset can do now."),

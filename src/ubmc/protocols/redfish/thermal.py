@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ubmc.protocols.redfish import health, layout, sensors
-from ubmc.protocols.redfish.facts import View
+from ubmc.protocols.redfish.facts import View, ZoneState
 from ubmc.protocols.redfish.resource import Body, Params, Resource, known, link, links, members
 from ubmc.protocols.redfish.types import ROOT
 from ubmc.v1alpha1.inventory_pb import Asset
 from ubmc.v1alpha1.sensor_pb import Sensor, SensorKind, SensorQuality
-from ubmc.v1alpha1.thermal_pb import CoolingDevice, CoolingDeviceState, ThermalZoneState
+from ubmc.v1alpha1.thermal_pb import CoolingDevice, CoolingDeviceState
 
 CHASSIS = f"{ROOT}/Chassis/{{chassis}}"
 THERMAL = f"{CHASSIS}/Thermal"
@@ -16,13 +18,6 @@ SUBSYSTEM = f"{CHASSIS}/ThermalSubsystem"
 METRICS = f"{SUBSYSTEM}/ThermalMetrics"
 FANS = f"{SUBSYSTEM}/Fans"
 FAN = f"{FANS}/{{fan}}"
-
-_HEALTHS = {
-    CoolingDeviceState.SLOW: health.WARNING,
-    CoolingDeviceState.SEIZED: health.CRITICAL,
-    CoolingDeviceState.UNWRITABLE: health.CRITICAL,
-}
-_ZONES = {ThermalZoneState.FAIL_SAFE: health.WARNING, ThermalZoneState.OVERHEATED: health.CRITICAL}
 
 
 def devices(view: View, chassis: str) -> list[CoolingDevice]:
@@ -35,9 +30,11 @@ def subsystem(view: View, params: Params) -> Body | None:
     name = params["chassis"]
     if layout.chassis(view, name) is None:
         return None
-    zones = [_ZONES.get(zone.state, health.OK) for zone in view.table("zone")]
-    fans = [_HEALTHS.get(each.state, health.OK) for each in devices(view, name)]
-    own = health.worst(zones)
+    of_it = devices(view, name)
+    there = {each.name for each in of_it}
+    zones: Iterable[ZoneState] = view.table("zone-state")
+    own = health.worst(health.ZONES.get(each.state, health.OK) for each in zones if there & {*each.cooling_devices})
+    fans = [str(_status(view, each).get("Health", health.OK)) for each in of_it]
     return known(
         {
             "Id": "ThermalSubsystem",
@@ -73,7 +70,7 @@ def fan(view: View, params: Params) -> Body | None:
             "PhysicalContext": "Fan",
             "SpeedPercent": _speed(view, device, tachometers, 0),
             "SecondarySpeedPercent": _speed(view, device, tachometers, 1) if len(tachometers) > 1 else None,
-            "Status": fan_status(device, tachometers),
+            "Status": _status(view, device),
             "Location": _location(device.location),
             "Links": {"CoolingChassis": links([CHASSIS.format(**params)]), "CoolingChassis@odata.count": 1},
         }
@@ -108,9 +105,13 @@ def _speed(view: View, device: CoolingDevice, tachometers: list[Sensor], rotor: 
     return {"DataSourceUri": sensors.uri(view, duty), **found} if duty is not None else found
 
 
-def fan_status(device: CoolingDevice, tachometers: list[Sensor]) -> Body:
+def _status(view: View, device: CoolingDevice) -> Body:
+    return fan_status(device, _tachometers(view, device), view.table("asset").get(device.name))
+
+
+def fan_status(device: CoolingDevice, tachometers: list[Sensor], part: Asset | None) -> Body:
     """How a fan is; one that nobody can read because its host has no power is offline, not broken."""
-    own = _HEALTHS.get(device.state, health.OK)
+    own = health.worst((health.FANS.get(device.state, health.OK), health.of_part(part)))
     if device.state is CoolingDeviceState.ABSENT:
         return {"State": "Absent"}
     offline = tachometers and all(each.quality is SensorQuality.UNAVAILABLE for each in tachometers)
@@ -184,7 +185,7 @@ def _legacy_fan(view: View, base: str, index: int, device: CoolingDevice, sensor
             for name, limit in sensors.legacy_range(sensor, "MinReadingRange", "MaxReadingRange").items()
         },
         "PhysicalContext": "Fan",
-        "Status": fan_status(device, [sensor]),
+        "Status": fan_status(device, [sensor], part),
         "RelatedItem": links(sensors.related(view, device.name)),
         "RelatedItem@odata.count": len(sensors.related(view, device.name)),
     }

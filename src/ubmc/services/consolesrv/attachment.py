@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from protobuf.wkt import Timestamp
 
 from ubmc.kit.bytelink import ByteLink
-from ubmc.kit.errors import Invalid, UbmcError, Unavailable
+from ubmc.kit.errors import Denied, Invalid, Refused, UbmcError, Unavailable
 from ubmc.protocols import console as frames
 from ubmc.services.consolesrv.ring import Ring
 from ubmc.v1alpha1.console_pb import ConsoleAttachment
 
 PIECE_BYTES = frames.LONGEST_DATA
 END_SECONDS = 1.0
+SIGNAL_PAUSE_SECONDS = 0.25
+"""Between two BREAKs or SysRqs of one attachment: each is a record of the audit trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,13 @@ class Owner(Protocol):
         """The writer's bytes, to their end. Raises `Unavailable`: the line does not work."""
 
     async def send_break(self, seconds: float) -> None:
-        """A BREAK. Raises `UbmcError`."""
+        """A BREAK; one that has begun is sent to its end. Raises `UbmcError`."""
 
     async def send_sysrq(self, key: str) -> None:
-        """A SysRq. Raises `UbmcError`."""
+        """A SysRq; one that has begun is sent to its end. Raises `UbmcError`."""
+
+    def signalled(self, by: Attachment, signal: frames.Break | frames.SysRq, outcome: str) -> None:
+        """For the audit trail: what became of a BREAK or SysRq; `ok`, or the name of an error."""
 
 
 class Attachment:
@@ -77,7 +83,14 @@ class Attachment:
         self._told_written = 0
         self._end: frames.End | None = None
         self._link: ByteLink | None = None
-        self._typing: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._signalled = -SIGNAL_PAUSE_SECONDS  # when the last one was sent
+        self._refused = False  # and the audit trail knows
+
+    @property
+    def ending(self) -> bool:
+        """It has been told to leave, and has a moment to read that."""
+        return self._end is not None
 
     def wake(self, *, state: bool = False) -> None:
         """There is something to be sent."""
@@ -93,8 +106,8 @@ class Attachment:
 
     def interrupt(self) -> None:
         """It writes no longer; what the line has not taken of it yet is dropped."""
-        if self._typing is not None:
-            self._typing.cancel()
+        if self._writing is not None:
+            self._writing.cancel()
 
     def message(self, *, writer: bool) -> ConsoleAttachment:
         """As the API shows it."""
@@ -144,10 +157,10 @@ class Attachment:
 
     async def _send_one(self, link: ByteLink) -> bool:
         """Send a bit of all that there is to send; whether there may be more."""
+        await self._send_written(link)  # first, so that nobody takes it for what they write after the state
         if self._stale:
             self._stale = False
             await link.write(frames.encode(self._owner.state_for(self)))
-        await self._send_written(link)
         piece = self._owner.ring.read(self._position, PIECE_BYTES)
         if piece.offset > self._position:
             missed = frames.Missed(self._position, piece.offset)
@@ -190,36 +203,59 @@ class Attachment:
 
     async def _input(self, data: bytes) -> None:
         if not self._owner.state_for(self).writing:
+            self.dropped_bytes += len(data)
             self.wake(state=True)
             return
-        self._typing = typing = asyncio.create_task(self._owner.input(self, data))
-        try:
-            await asyncio.wait({typing})
-        finally:
-            typing.cancel()
-            self._typing = None
-        error = None if typing.cancelled() else typing.exception()
-        if error is None and not typing.cancelled():
+        if await self._write(self._owner.input(self, data)):
             self.written_bytes += len(data)
             self.reason = ""
         else:
             self.dropped_bytes += len(data)
-        if isinstance(error, UbmcError):
-            self.reason = error.message
-            self._stale = True
-        elif error is not None:
-            raise error
         self.wake()
+
+    async def _write(self, writing: Coroutine[Any, Any, None]) -> bool:
+        """Do what only the writer may, until it is done or somebody else writes; whether it was done."""
+        self._writing = task = asyncio.create_task(writing)
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+            self._writing = None
+        if task.cancelled():
+            return False
+        match task.exception():
+            case None:
+                return True
+            case UbmcError() as error:
+                self.reason = error.message
+                self._stale = True
+                return False
+            case bug:
+                raise bug
 
     async def _signal(self, frame: frames.Break | frames.SysRq) -> None:
         if not self._owner.state_for(self).writing:
+            if not self._refused:
+                self._refused = True
+                self._owner.signalled(self, frame, Refused.name if self.who.may_write else Denied.name)
             self.wake(state=True)
             return
+        await self._write(self._send_signal(frame))
+        self.wake()
+
+    async def _send_signal(self, frame: frames.Break | frames.SysRq) -> None:
+        loop = asyncio.get_running_loop()
+        outcome = Refused.name  # somebody else writes before it has begun
         try:
+            await asyncio.sleep(max(0.0, self._signalled + SIGNAL_PAUSE_SECONDS - loop.time()))
             if isinstance(frame, frames.Break):
                 await self._owner.send_break(frame.milliseconds / 1000.0)
             else:
                 await self._owner.send_sysrq(frame.key)
+            outcome = "ok"
         except UbmcError as error:
-            self.reason = error.message
-            self.wake(state=True)
+            outcome = error.name
+            raise
+        finally:
+            self._signalled = loop.time()
+            self._owner.signalled(self, frame, outcome)

@@ -7,15 +7,18 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from ubmc.hw.console.port import BREAK_SECONDS, Chunk, Opened, Resume
 from ubmc.kit.bytelink import ByteLink
-from ubmc.kit.errors import Busy, UbmcError, Unavailable
+from ubmc.kit.errors import Busy, Exhausted, UbmcError, Unavailable
 from ubmc.protocols import console as frames
-from ubmc.services.consolesrv.attachment import Attachment
+from ubmc.services.consolesrv.attachment import Attachment, Who
 from ubmc.services.consolesrv.news import News, Tell
+from ubmc.services.consolesrv.places import MOST_CONNECTIONS, MOST_CONNECTIONS_OF_ONE, who_leaves
 from ubmc.services.consolesrv.plan import ConsolePlan, Settings
 from ubmc.services.consolesrv.recording import Recorder
 from ubmc.services.consolesrv.ring import Ring
@@ -28,7 +31,6 @@ from ubmc.v1alpha1.console_pb import (
 
 log = logging.getLogger("ubmc.consolesrv")
 
-MOST_ATTACHMENTS = 32
 RECONNECT_SECONDS = 2.0
 """Who writes waits so long for a line that does not work."""
 STOP_SECONDS = 0.5
@@ -36,6 +38,8 @@ PATIENCE_SECONDS = 10.0
 SETTLE_SECONDS = 5.0
 """Whoever comes so soon after our start waits for the line, if it numbers its bytes: only it knows the offsets."""
 SYSRQ_PAUSE_SECONDS = 0.05
+SIGNAL_SECONDS = 4.0
+"""A BREAK that is being sent may take so long after nobody wants it any more: 2 s, and 1 s until the line is empty."""
 _FIRST = "the line is being opened"
 
 
@@ -77,6 +81,7 @@ class Console:
         self._said = ""
         self._began = time.monotonic()
         self._settled = asyncio.Event()
+        self._arriving: Counter[str] = Counter()  # by account
         self._backlog = 0  # bytes before this offset were there when the line was opened
         self._empty = asyncio.Event()
         self._up = asyncio.Event()
@@ -225,13 +230,11 @@ class Console:
 
     async def attach(self, opening: Opening, link: ByteLink) -> None:
         """Serve somebody who has shown a ticket, until they leave."""
-        if len(self.attachments) >= MOST_ATTACHMENTS:
-            full = frames.End("stopping", f"{MOST_ATTACHMENTS} are attached to this console already; try again later")
-            await link.write(frames.encode(full))
+        try:
+            await self._let_in(opening.who)
+        except Exhausted as error:
+            await link.write(frames.encode(frames.End("full", error.message)))
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await self._settled.wait()
         start = begin(self.ring, self.epoch, opening)
         attachment = Attachment(self, opening.who, start.position)
         self.attachments[attachment.id] = attachment
@@ -250,6 +253,24 @@ class Console:
                 self._wake(state=True)
             self._changed(self)
             self._news.detached(attachment)
+
+    async def _let_in(self, who: Who) -> None:
+        """Wait until the console is ready, and make room. Raises `Exhausted`."""
+        own = sum(each.who.user == who.user for each in self.attachments.values()) + self._arriving[who.user]
+        every = len(self.attachments) + self._arriving.total()
+        if own >= MOST_CONNECTIONS_OF_ONE or every >= MOST_CONNECTIONS:
+            raise Exhausted("too many are coming and going at this console; try again")
+        self._arriving[who.user] += 1
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._settled.wait()
+        except TimeoutError:
+            pass  # then the line is not there
+        finally:
+            self._arriving -= Counter((who.user,))
+        leaving = who_leaves(self.attachments.values(), self.writer, who)
+        if leaving is not None:
+            leaving.end("full", f"{who.user} needed a place at this console, and it was your oldest one that gave way")
 
     def _hello(self, attachment: Attachment, start: Start) -> frames.Hello:
         state = self.state_for(attachment)
@@ -358,18 +379,29 @@ class Console:
         self.written_bytes += len(data)
 
     async def send_break(self, seconds: float) -> None:
-        """Send a BREAK; 0: of the usual length. Raises `Unavailable`, `Refused`."""
+        """Send a BREAK, to its end if it has begun; 0: of the usual length. Raises `Unavailable`, `Refused`."""
         async with self._turn:
             await self._working()
-            await self.line.send_break(seconds or BREAK_SECONDS)
+            await _to_its_end(self.line.send_break(seconds or BREAK_SECONDS))
 
     async def send_sysrq(self, key: str) -> None:
-        """Send a SysRq: BREAK and a key within five seconds. Raises `Unavailable`, `Refused`."""
+        """Send a SysRq: BREAK and a key within five seconds. Raises as `send_break`.
+
+        One that has begun is sent to its end: a host that got only the BREAK would take what somebody types next for
+        the key.
+        """
         async with self._turn:
             await self._working()
-            await self.line.send_break(BREAK_SECONDS)
-            await asyncio.sleep(SYSRQ_PAUSE_SECONDS)
-            await self.line.write(key.encode("ascii"))
+            await _to_its_end(self._sysrq(key))
+
+    async def _sysrq(self, key: str) -> None:
+        await self.line.send_break(BREAK_SECONDS)
+        await asyncio.sleep(SYSRQ_PAUSE_SECONDS)
+        await self.line.write(key.encode("ascii"))
+
+    def signalled(self, by: Attachment, signal: frames.Break | frames.SysRq, outcome: str) -> None:
+        """An attachment wanted to send a BREAK or a SysRq, and this is what became of it."""
+        self._news.signalled(by.who, signal, outcome)
 
     async def _working(self) -> None:
         try:
@@ -377,3 +409,16 @@ class Console:
                 await self._up.wait()
         except TimeoutError:
             raise Unavailable(f"the console of {self.name} does not work: {self.reason}") from None
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do something that must not be left half done: a cancellation comes too late for it, unless the line hangs."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        done, _ = await asyncio.wait({task}, timeout=SIGNAL_SECONDS)
+        if not done:
+            task.cancel()
+            raise
+        task.result()

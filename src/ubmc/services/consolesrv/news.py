@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from protobuf import Message
 
+from ubmc.protocols import console as frames
 from ubmc.services.consolesrv.attachment import Attachment, Who
 from ubmc.services.consolesrv.sights import Seen
 from ubmc.v1alpha1.console_pb import (
@@ -16,8 +17,10 @@ from ubmc.v1alpha1.console_pb import (
     ConsoleTakeOver,
     ConsoleWrite,
 )
+from ubmc.v1alpha1.console_rpc import ConsoleService
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.host_pb import Cause
+from ubmc.v1alpha1.system_pb import AuditedCall
 
 TOLD = (ConsoleAttach, ConsoleDetach, ConsoleTakeOver, ConsoleWrite, ConsoleSighting)
 
@@ -56,6 +59,13 @@ class News:
     def wrote(self, who: Who) -> None:
         """Somebody wrote, for the first time."""
         self._by(who.user, ConsoleWrite(name=self._name, user=who.user, door=who.door))
+
+    def signalled(self, who: Who, signal: frames.Break | frames.SysRq, outcome: str) -> None:
+        """Somebody wanted to send a BREAK or a SysRq: in the audit trail as the call that does the same."""
+        token = ConsoleService.SendConsoleBreak if isinstance(signal, frames.Break) else ConsoleService.SendConsoleSysRq
+        record = AuditedCall(user=who.user, source=who.source, outcome=outcome, target=self._name)
+        record.method = f"{token.short}.{token.method}"
+        self._by(who.user, record)
 
     def seen(self, seen: Seen) -> None:
         """Something was seen."""

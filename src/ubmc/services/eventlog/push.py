@@ -26,7 +26,6 @@ from ubmc.kit.secrets import DeviceKey
 from ubmc.kit.service import Service, rpc, stream
 from ubmc.protocols.redfish.registry import kinds
 from ubmc.services.eventlog import push_rules as rules
-from ubmc.services.eventlog.push_post import Destination
 from ubmc.services.eventlog.push_store import Entry, Store, default_delivery
 from ubmc.services.eventlog.push_worker import Ports, Worker
 from ubmc.v1alpha1 import subscription_pb as s
@@ -102,6 +101,8 @@ class EventPush(Service):
         if shown.state is not states.SUSPENDED:
             shown.state = states.ACTIVE if self._delivery.enabled else states.DISABLED
         if shown.state is states.ACTIVE:
+            from ubmc.services.eventlog.push_post import Destination  # httpx: only who has subscriptions needs it
+
             destination = Destination(
                 shown.destination,
                 entry.headers,
@@ -346,7 +347,8 @@ class EventPush(Service):
             self._delivery = after
             self._publish_delivery()
             if switched:
-                for name, entry in self._entries.items():
+                for name in tuple(self._entries):
                     await self._end(name)
-                    self._begin(entry)
+                    if (entry := self._entries.get(name)) is not None:  # its worker may have given up just now
+                        self._begin(entry)
         return s.UpdateDeliveryResponse(delivery=self._shown_delivery())

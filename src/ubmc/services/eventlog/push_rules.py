@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from ubmc.kit.errors import Invalid, Violation
-from ubmc.protocols.redfish.event_payload import named, place
+from ubmc.protocols.redfish.event_payload import event_type, named, place
 from ubmc.v1alpha1.event_pb import Event
 from ubmc.v1alpha1.subscription_pb import RetryPolicy, Subscription, SubscriptionFilter, SubscriptionProtocol
 
@@ -94,6 +94,7 @@ def wants(filter_: SubscriptionFilter | None, event: Event) -> bool:
         (filter_.message_ids, lambda each: _is_message(each, event, prefix, key)),
         (filter_.registry_prefixes, lambda each: each == prefix),
         (filter_.resource_types, lambda each: each == place(event)[0]),
+        (filter_.event_types, lambda each: each == event_type(event)),
     )
     if not all(any(is_one(each) for each in asked) for asked, is_one in wanted if asked):
         return False

@@ -11,18 +11,21 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 from protobuf.wkt import Timestamp
 
 from ubmc.kit.errors import UbmcError
 from ubmc.protocols.redfish.event_payload import Kinds, payload
-from ubmc.services.eventlog.push_post import Destination
 from ubmc.services.eventlog.push_rules import Attempts, wants
 from ubmc.services.eventlog.push_store import Entry
 from ubmc.services.eventlog.query import parsed
 from ubmc.v1alpha1.event_pb import Event, WatchEventsResponse
 from ubmc.v1alpha1.subscription_pb import RetryPolicy, SubscriptionState
+
+if TYPE_CHECKING:
+    from ubmc.services.eventlog.push_post import Destination
 
 log = logging.getLogger("ubmc.eventlog")
 

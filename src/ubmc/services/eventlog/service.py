@@ -204,7 +204,8 @@ class EventLog(Service):
         size = page_size(request.page_size)
         paging = query.Paging(self._store.epoch, request.filter, request.newest_first)
         select = self._store.older if request.newest_first else self._store.newer
-        found = await select(query.condition(request.filter), paging.position(request.page_token), size + 1)
+        position = paging.position(request.page_token)
+        found = await select(query.condition(request.filter), position, size + 1, skip=request.skip)
         events = _fitting(found[:size])
         more = len(found) > len(events)
         return ListEventsResponse(events=events, next_page_token=paging.token(events[-1].id) if more else "")

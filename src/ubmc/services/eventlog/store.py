@@ -256,23 +256,26 @@ class Store:
 
         return await self._run(job)
 
-    async def older(self, wanted: Condition, position: int | None, limit: int) -> list[Event]:
-        """Events before the one with id `position` (None: all), the newest first."""
-        return await self._select(wanted, "id < ?", "DESC", 2**63 - 1 if position is None else position, limit)
+    async def older(self, wanted: Condition, position: int | None, limit: int, skip: int = 0) -> list[Event]:
+        """Events before the one with id `position` (None: all), the newest first, without the first `skip`."""
+        start = 2**63 - 1 if position is None else position
+        return await self._select(wanted, "id < ?", "DESC", (start, limit, skip))
 
-    async def newer(self, wanted: Condition, position: int | None, limit: int) -> list[Event]:
-        """Events behind the one with id `position` (None: all), the oldest first."""
-        return await self._select(wanted, "id > ?", "ASC", position or 0, limit)
+    async def newer(self, wanted: Condition, position: int | None, limit: int, skip: int = 0) -> list[Event]:
+        """Events behind the one with id `position` (None: all), the oldest first, without the first `skip`."""
+        return await self._select(wanted, "id > ?", "ASC", (position or 0, limit, skip))
 
     async def newest(self) -> int:
         """The id of the newest event; 0 if there is none."""
         return await self._run(_newest)
 
-    async def _select(self, wanted: Condition, bound: str, order: str, position: int, limit: int) -> list[Event]:
-        sql = f"SELECT {_COLUMNS} FROM eventlog_events WHERE {bound} AND {wanted.sql} ORDER BY id {order} LIMIT ?"  # noqa: S608  constants
+    async def _select(self, wanted: Condition, bound: str, order: str, part: tuple[int, int, int]) -> list[Event]:
+        position, limit, skip = part
+        where = f"{bound} AND {wanted.sql}"
+        sql = f"SELECT {_COLUMNS} FROM eventlog_events WHERE {where} ORDER BY id {order} LIMIT ? OFFSET ?"  # noqa: S608  constants
 
         def job(connection: sqlite3.Connection) -> list[Event]:
-            return [_event(row) for row in connection.execute(sql, (position, *wanted.parameters, limit))]
+            return [_event(row) for row in connection.execute(sql, (position, *wanted.parameters, limit, skip))]
 
         return await self._run(job)
 

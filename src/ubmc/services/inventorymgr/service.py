@@ -19,7 +19,7 @@ from ubmc.kit import pages
 from ubmc.kit.database import Database
 from ubmc.kit.errors import Invalid, NotFound, Refused, TimedOut, UbmcError
 from ubmc.kit.feed import Feed
-from ubmc.kit.service import Service, lasting, rpc, stream
+from ubmc.kit.service import Service, lasting, on, rpc, stream
 from ubmc.protocols import fru
 from ubmc.services.inventorymgr import content, merge, news
 from ubmc.services.inventorymgr import sight as seeing
@@ -28,7 +28,13 @@ from ubmc.services.inventorymgr.plan import AssetPlan, Sources
 from ubmc.services.inventorymgr.sight import Sight
 from ubmc.v1alpha1 import inventory_pb as wire
 from ubmc.v1alpha1.inventory_rpc import InventoryService
-from ubmc.v1alpha1.sensor_pb import ListSensorsRequest, SensorKind, SensorQuality
+from ubmc.v1alpha1.sensor_pb import (
+    ListSensorsRequest,
+    SensorKind,
+    SensorQuality,
+    SensorQualityChange,
+    SensorStateChange,
+)
 from ubmc.v1alpha1.sensor_rpc import SensorService
 
 log = logging.getLogger("ubmc.inventorymgr")
@@ -37,6 +43,8 @@ T = TypeVar("T")
 
 PAGE_BYTES = 160 * 1024
 """A page is cut before it gets too large for the bus (256 KiB)."""
+HINT_SECONDS = 0.2
+"""Between news of a sensor and looking at the parts."""
 FINISH_SECONDS = 1.0
 WRITE_SECONDS = 60.0
 _FIRST_RETRY_SECONDS = 0.2
@@ -48,7 +56,7 @@ class Options:
     """How often is looked."""
 
     poll_seconds: float = 5.0
-    """Between questions to what the machine tells, and to presence sensors."""
+    """Between questions to what the machine tells, and to presence sensors; news of a sensor make it sooner."""
     fru_seconds: float = 30.0
     """Between readings of a storage; one is also read when its part is plugged."""
     first_seconds: float = 3.0
@@ -98,6 +106,7 @@ class InventoryManager(Service):
         self._first = not self._known
         self._storing = True
         self._sources = self._open_sources()
+        self._hint = asyncio.Event()
         self._wake = {name: asyncio.Event() for name in self._sources.frus}
         self._turns = {name: asyncio.Lock() for name in self._sources.frus}
         self._sight = Sight(self._plans, self._sources, self._presence)
@@ -137,9 +146,27 @@ class InventoryManager(Service):
 
     async def _poll(self, look: Callable[[], Awaitable[bool]]) -> None:
         while True:
-            await asyncio.sleep(self._options.poll_seconds)
+            hint = self._hint
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.poll_seconds):
+                    await hint.wait()
+                    await asyncio.sleep(HINT_SECONDS)  # the sensors of one part change together
             if await look():
                 await self._merge()
+
+    @on(SensorStateChange)
+    async def follow_state(self, _change: SensorStateChange) -> None:
+        """A part may have been plugged or pulled."""
+        self._look_now()
+
+    @on(SensorQualityChange)
+    async def follow_quality(self, _change: SensorQualityChange) -> None:
+        """The sensor of a part that was pulled cannot be read any more."""
+        self._look_now()
+
+    def _look_now(self) -> None:
+        hint, self._hint = self._hint, asyncio.Event()
+        hint.set()
 
     async def _follow_fru(self, name: str) -> None:
         late = self._sight.pending(name)

@@ -141,9 +141,10 @@ class NatsServer:
     def listening(self) -> bool:
         """Whether a process of its user listens on the port; a stranger's does not count (proc(5), net/tcp)."""
         wanted = f"0100007F:{self.port:04X} 00000000:0000 0A"
-        for line in Path("/proc/net/tcp").read_text().splitlines():
-            if wanted in line:
-                return int(line.split()[7]) == self.uid
+        with Path("/proc/net/tcp").open() as sockets:
+            for line in sockets:
+                if wanted in line:
+                    return int(line.split()[7]) == self.uid
         return False
 
     def start(self) -> int:

@@ -1,7 +1,8 @@
 """One table of commands, and the rules that hold for all of them before a handler sees its request.
 
-The order is: known at all (C1h) -> allowed here (before a session, from the guest; D4h) -> privilege (D4h) -> length
-(C7h) -> handler. A handler gets the bytes after the command and returns the bytes after the completion code.
+The order is: known at all (C1h) -> at this LUN (C2h) -> allowed here (before a session, from the guest; D4h) ->
+privilege (D4h) -> length (C7h) -> handler. A handler gets the bytes after the command and returns the bytes after the
+completion code.
 """
 
 from __future__ import annotations
@@ -100,23 +101,35 @@ class Context:
             UbmcError: what the service answered.
             Completion: D4h, there is nobody for whom it could be made.
         """
-        if self.identity is None:
-            if not self.inband:
-                raise Completion(Code.INSUFFICIENT_PRIVILEGE, "there is no session")
+        call = await self.call(timeout, key)
+        if call.principal is None:
             return await self.bus.ask(token, request, timeout=timeout, key=key)
-        signed = await self.identity.signed()
-        trace = tracing.current.get() or Trace.new()
-        call = Call(self.clock() + timeout, trace, key, self.source, signed, self.bus.verifier.verify(signed))
         marked = calls.current.set(call)  # so that news told meanwhile name the cause
         try:
             return await self.bus.forward(token, request, call)
         finally:
             calls.current.reset(marked)
 
+    async def call(self, timeout: float = CALL_SECONDS, key: str = "") -> Call:
+        """Whose call it is: of the session's user, or of the guest, who is nobody.
+
+        Raises:
+            UbmcError: who it is cannot be proven now.
+            Completion: D4h, there is no session.
+        """
+        if self.identity is None and not self.inband:
+            raise Completion(Code.INSUFFICIENT_PRIVILEGE, "there is no session")
+        signed = await self.identity.signed() if self.identity is not None else b""
+        principal = self.bus.verifier.verify(signed) if signed else None
+        trace = tracing.current.get() or Trace.new()
+        return Call(self.clock() + timeout, trace, key, self.source, signed, principal)
+
 
 Handler = Callable[[Context, bytes], Awaitable[bytes] | bytes]
 """One that waits for nothing is a plain function and answers at once; every other is a coroutine function."""
 
+_READS = ("Get ", "Read ", "Reserve ")
+"""How the specification begins the names of commands that change nothing."""
 _OK = b"\x00"
 _BUG = bytes((Code.UNSPECIFIED,))
 
@@ -148,6 +161,11 @@ class Command:
     def key(self) -> tuple[int, int, int | None]:
         """By which it is found."""
         return self.netfn, self.number, self.group
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change something, by its name."""
+        return not self.name.startswith(_READS)
 
 
 class Table:
@@ -212,6 +230,8 @@ class Table:
         return answer if isinstance(answer, bytes) else await answer
 
     def _admit(self, command: Command, context: Context, length: int) -> None:
+        if context.lun and command.netfn != NetFn.SENSOR:  # only sensors are numbered anew on each
+            raise Completion(Code.INVALID_FOR_LUN)
         if not self.allowed(command, context.level, inband=context.inband):
             raise Completion(Code.INSUFFICIENT_PRIVILEGE)
         if not command.shortest <= length <= max(command.shortest, command.longest):

@@ -113,7 +113,7 @@ class Door:
         self._handshake = Handshake(asking, sessions, options.limits, suites, self._suite.system_guid)
         self._server = Server(bus, self.table, sessions, self._handshake, consoles, options.limits)
         guests = options.guests if options.in_band != "off" else ()
-        self._guests = tuple(Guest(bus, self.table, name, path) for name, path in guests)
+        self._guests = tuple(Guest(bus, self.table, name, path, options.limits) for name, path in guests)
 
     async def open(self) -> None:
         """Listen.
@@ -145,6 +145,10 @@ class Door:
             endpoint.close()
         self._endpoints.clear()
         await self._suite.teardown()
+
+    def guest_able_seconds(self, host: str) -> float:
+        """For how long the guest of a host has been able to reach us; 0: it cannot now, or has no interface."""
+        return next((guest.able_seconds for guest in self._guests if guest.name == host), 0.0)
 
     def session_ended(self, identifier: str) -> None:
         """Close the session of IPMI that was ended at usermgr."""

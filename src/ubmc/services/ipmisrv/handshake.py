@@ -262,6 +262,9 @@ class Handshake:
         if not self._sessions.room(peer.address, known.name):
             raise Exhausted("there are too many IPMI sessions")
         proof = await self._users.exchange(known.name, Level.USER, peer.address)
+        if not self._sessions.room(peer.address, known.name):  # others have come in meanwhile
+            await self._users.end(proof.session)
+            raise Exhausted("there are too many IPMI sessions")
         now = time.monotonic()
         facts = SessionFacts(
             handle=self._sessions.new_handle(),
@@ -290,6 +293,7 @@ class Handshake:
         task = asyncio.create_task(self._worked(half, coroutine))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: coroutine.close())  # it may have been cancelled before it began
 
     @staticmethod
     async def _worked(half: HalfOpen, coroutine: Coroutine[Any, Any, None]) -> None:

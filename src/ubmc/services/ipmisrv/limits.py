@@ -41,6 +41,12 @@ class Limits:
     """Requests of one session that wait for their turn; more are dropped, the client sends them again."""
     asking: int = 64
     """Messages outside of sessions that are being worked on at once."""
+    guest_per_second: float = 200.0
+    """Requests of one guest in the long run; it waits for the answer to each, so more just takes longer."""
+    guest_burst: float = 1000.0
+    guest_changes_per_second: float = 5.0
+    """Of them: requests that change something, which may end on the flash."""
+    guest_changes_burst: float = 200.0
 
 
 class Buckets:
@@ -79,6 +85,35 @@ class Buckets:
         self._buckets.move_to_end(key)
         if len(self._buckets) > REMEMBERED:
             self._buckets.popitem(last=False)  # the one that was quiet longest
+
+
+class Patience:
+    """For somebody who waits for each answer: nothing is dropped, but what comes too fast is taken up later.
+
+    Args:
+        per_second: so many in the long run.
+        burst: so many may come at once.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._clock = clock
+        self._then, self._left = clock(), burst
+
+    @property
+    def rested(self) -> bool:
+        """Whether half of the burst is there again."""
+        return self._now() >= self._burst / 2
+
+    def wait_seconds(self) -> float:
+        """Count one; how long to wait before it is taken up."""
+        self._left, self._then = self._now() - 1.0, self._clock()
+        return max(0.0, -self._left / self._per_second)
+
+    def _now(self) -> float:
+        return min(self._burst, self._left + (self._clock() - self._then) * self._per_second)
 
 
 class Gate:

@@ -106,7 +106,7 @@ class Server:
         if isinstance(answer, bytes):
             peer.send(wrap(message.respond(request, answer)))
         elif len(self._tasks) < self._limits.asking:
-            self._spawn(self._answer_later(answer, request, peer, wrap))
+            self._spawn(self._answer_later(answer, request, peer, wrap), answer)
         else:
             answer.close()
 
@@ -155,7 +155,7 @@ class Server:
         if isinstance(answer, bytes):
             self._answered(session, request, peer, context, answer)
             return
-        session.running = self._spawn(self._work_on(session, request, peer, context, answer))
+        session.running = self._spawn(self._work_on(session, request, peer, context, answer), answer)
 
     async def _work_on(
         self, session: Session, request: Request, peer: Peer, context: Context, answer: Coroutine[Any, Any, bytes]
@@ -179,10 +179,11 @@ class Server:
         for each in context.after:
             each()
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], inner: Coroutine[Any, Any, bytes]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        task.add_done_callback(lambda _: inner.close())  # it may have been cancelled before it began
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:

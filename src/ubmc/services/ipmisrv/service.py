@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ubmc.kit.bus import Bus
-from ubmc.kit.service import Service, on
+from ubmc.kit.service import Service, on, rpc
 from ubmc.services.ipmisrv import sol, users
 from ubmc.services.ipmisrv.commands.suite import Suite, SuiteOptions
 from ubmc.services.ipmisrv.door import Door, IpmiOptions
 from ubmc.services.ipmisrv.sessions import SessionsView
 from ubmc.services.ipmisrv.settings import Settings
+from ubmc.v1alpha1.internal_pb import GetGuestInterfaceRequest, GetGuestInterfaceResponse
+from ubmc.v1alpha1.internal_rpc import GuestService
 from ubmc.v1alpha1.session_pb import SessionEnd
 
 __all__ = ["IpmiOptions", "IpmiServer"]
@@ -60,6 +62,12 @@ class IpmiServer(Service):
         if self._door is not None:
             await self._door.close()
             self._door = None
+
+    @rpc(GuestService.GetGuestInterface)
+    async def get_guest_interface(self, request: GetGuestInterfaceRequest) -> GetGuestInterfaceResponse:
+        """For how long a guest has been able to reach us."""
+        seconds = self._door.guest_able_seconds(request.name) if self._door is not None else 0.0
+        return GetGuestInterfaceResponse(able_seconds=seconds)
 
     @on(SessionEnd)
     async def forget_session(self, ended: SessionEnd) -> None:

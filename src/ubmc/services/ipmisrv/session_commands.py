@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
 from ubmc.protocols.ipmi import cipher
 from ubmc.protocols.ipmi.cipher import Suite
 from ubmc.protocols.ipmi.codes import LAN_CHANNEL, THIS_CHANNEL, Code, Completion, Level, NetFn
 from ubmc.protocols.ipmi.rmcpplus import Payload
+from ubmc.services.ipmisrv.commands.own import changing
 from ubmc.services.ipmisrv.dispatch import Command, Context, SessionFacts
 from ubmc.services.ipmisrv.sessions import Session, Sessions
+from ubmc.v1alpha1.access_pb import Privilege
 
 MOST_SHOWN = 63
 """The numbers of sessions have 6 bits (Spec table 22-25)."""
@@ -20,6 +22,7 @@ _LEVEL_EXCEEDS_LIMIT = 0x81
 _INVALID_SESSION_ID = 0x87  # Close Session (Spec table 22-24)
 _INVALID_HANDLE = 0x88
 _PAYLOAD_NOT_AVAILABLE = 0x80  # Get Channel Payload Version (Spec table 24-12)
+_CLOSE = "Close Session"
 _LEVELS = (Level.USER, Level.OPERATOR, Level.ADMINISTRATOR)
 
 
@@ -46,9 +49,7 @@ class SessionCommands:
             Command(app, 0x3A, "Activate Session", none, _ipmi15, 0, 255),
             Command(app, 0x54, "Get Channel Cipher Suites", none, self._cipher_suites, 3, inband=True),
             Command(app, 0x3B, "Set Session Privilege Level", user, self._set_level, 1),
-            Command(
-                app, 0x3C, "Close Session", Level.CALLBACK, self._close, 4, 5, calls="SessionService.EndIpmiSession"
-            ),
+            Command(app, 0x3C, _CLOSE, Level.CALLBACK, self._close, 4, 5, calls="SessionService.EndIpmiSession"),
             Command(app, 0x3D, "Get Session Info", user, self._info, 1, 5),
             Command(app, 0x4E, "Get Channel Payload Support", user, self._payload_support, 1, inband=True),
             Command(app, 0x4F, "Get Channel Payload Version", user, self._payload_version, 2, inband=True),
@@ -87,8 +88,8 @@ class SessionCommands:
             facts.level = Level(wanted)
         return bytes((facts.level,))
 
-    def _close(self, context: Context, data: bytes) -> bytes:
-        """Spec table 22-24: the own session; an administrator any."""
+    def _close(self, context: Context, data: bytes) -> bytes | Awaitable[bytes]:
+        """Spec table 22-24: the own session, or with ConfigureUsers any."""
         facts = _facts(context)
         session_id = int.from_bytes(data[:4], "little")
         if session_id == 0:
@@ -102,8 +103,14 @@ class SessionCommands:
             raise Completion(Code.INSUFFICIENT_PRIVILEGE)
         if session is None:
             raise Completion(missing)
-        why = "closed by the client" if own else f"closed by {facts.user}"
-        context.after.append(lambda: self._sessions.close(session, why))
+        if not own:
+            return self._close_another(context, session, facts.user)
+        context.after.append(lambda: self._sessions.close(session, "closed by the client"))
+        return b""
+
+    async def _close_another(self, context: Context, session: Session, by: str) -> bytes:
+        async with changing(context, _CLOSE, Privilege.CONFIGURE_USERS, session.facts.user):
+            context.after.append(lambda: self._sessions.close(session, f"closed by {by}"))
         return b""
 
     def _info(self, context: Context, data: bytes) -> bytes:

@@ -98,8 +98,8 @@ class Session:
     repeats: Repeats = field(default_factory=Repeats)
     waiting: deque[tuple[Request, Peer]] = field(default_factory=deque)
     running: asyncio.Task[None] | None = None
-    closing: list[Callable[[], None]] = field(default_factory=list)
-    """What else ends with it."""
+    closing: dict[object, Callable[[], None]] = field(default_factory=dict)
+    """What else ends with it, and how."""
 
     def send(self, kind: int, payload: bytes, peer: Peer | None = None) -> None:
         """Send a payload, by default to where the session last spoke from."""
@@ -192,7 +192,7 @@ class Sessions:
             return
         del self._by_handle[session.facts.handle]
         session.waiting.clear()
-        for end in session.closing:
+        for end in tuple(session.closing.values()):
             end()
         if session.running is not None and session.running is not asyncio.current_task():
             session.running.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -22,6 +23,7 @@ _INSTANCES = 15  # the number has 4 bits, and 0 is none (Spec table 24-2)
 _ENCRYPT = 0x80
 _AUTHENTICATE = 0x40
 _TEST_MODE = 0x20
+_ALERTS = 0x0C  # of a serial port: 0 they fail, 1 they are put off, 2 they are sent, 3 is reserved
 _NO_VLAN = 0xFFFF
 _ALREADY_ACTIVE = 0x80  # Activate Payload (Spec table 24-2)
 _DISABLED = 0x81
@@ -83,13 +85,15 @@ class SolPayloads:
             raise Completion(_LIMIT)
         if not data[2] & _ENCRYPT or not data[2] & _AUTHENTICATE:
             raise Completion(_WITHOUT_ENCRYPTION)
-        if data[2] & _TEST_MODE:
+        if data[2] & _TEST_MODE or data[2] & _ALERTS == _ALERTS:
             raise Completion(Code.INVALID_FIELD)
         session = self._sessions.get(context.session.session_id)
         if session is None:
             raise Completion(Code.NOT_IN_THIS_STATE)
         if instance in self._links or any(link.session is session for link in self._links.values()):
             raise Completion(_ALREADY_ACTIVE)
+        # There are no alerts by a serial port here, so there is none that could fail or be put off. The bit of the
+        # start-up handshake (02h) holds back nothing: ipmitool sets it always and then waits for the host.
         context.after.append(lambda: self._begin(session, instance, settings))
         sizes = sol.PAYLOAD_SIZE.to_bytes(2, "little") * 2
         port = session.peer.endpoint.port
@@ -99,13 +103,14 @@ class SolPayloads:
         name = self._consoles[instance - 1]
         write = session.facts.level >= Level.OPERATOR
         link = self._links[instance] = SolLink(self._bus, session, name, settings, write=write)
-        session.closing.append(lambda: self._end(instance, link))
-        link.when_over(lambda: self._end(instance, link))
+        session.closing[link] = end = functools.partial(self._end, instance, link)
+        link.when_over(end)
         log.info("serial over LAN began", extra={"console": name, "user": session.facts.user})
 
     def _end(self, instance: int, link: SolLink) -> None:
         if self._links.get(instance) is link:
             del self._links[instance]
+            link.session.closing.pop(link, None)
             link.close()
             log.info("serial over LAN ended", extra={"console": link.name, "user": link.session.facts.user})
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -27,6 +28,7 @@ from ubmc.protocols.ipmi.rmcpplus import Payload
 from ubmc.protocols.ipmi.sol import SolLine, Timing
 from ubmc.services.ipmisrv.sessions import Session
 from ubmc.services.ipmisrv.settings import SolSettings
+from ubmc.services.ipmisrv.sol_typed import Typed
 from ubmc.v1alpha1.console_pb import ConsoleWriting, OpenConsoleRequest
 from ubmc.v1alpha1.console_rpc import ConsoleService
 
@@ -39,10 +41,11 @@ RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 2.0
 LOSE_SECONDS = 1.0
 """What the line did not take is kept for so long: it may only be that consolesrv stops."""
-TYPED = 16 * 1024
-"""Characters that were typed and that the line has not taken yet."""
-AHEAD = 2048
-"""Of these, how many are on their way at once: so many it may be unknown about after a crash of consolesrv."""
+NOTES = 8
+"""Lines of ours that wait while the client takes nothing; the oldest go."""
+_FINAL = ("session", "full")
+"""Why consolesrv ends an attachment so that coming again is of no use."""
+_BROKEN = "the line did not work"
 
 
 class SolLink:
@@ -53,7 +56,7 @@ class SolLink:
         session: whose it is.
         name: the console.
         settings: of serial over LAN, when it was activated.
-        write: whether what is typed goes to the host.
+        write: whether what is typed goes to the host, if the account may write there.
     """
 
     def __init__(self, bus: Bus, session: Session, name: str, settings: SolSettings, *, write: bool) -> None:
@@ -65,16 +68,15 @@ class SolLink:
         self._timer: asyncio.TimerHandle | None = None
         self._more = asyncio.Event()  # something for the line
         self._space = asyncio.Event()  # room for more of the host
-        self._typed = bytearray()  # taken, and not known to be written
-        self._sent = 0  # of these, on their way
-        self._failed = bytearray()  # what the line did not take, while it may still be sent again
+        self._notes: deque[str] = deque(maxlen=NOTES)
+        self._typed = Typed()
         self._losing: asyncio.TimerHandle | None = None
-        self._breaks: list[int] = []  # after how many of these
-        self._written = self._dropped = 0  # of this attachment
         self._epoch = ""
         self._offset: int | None = None
         self._trouble = ""  # of the line
+        self._writing = False  # whether we are the writer
         self._over = ""  # who writes instead of us
+        self._why = ""  # we do not write
         self._running = asyncio.create_task(self._run(), name=f"sol {name}")
 
     def when_over(self, callback: Callable[[], None]) -> None:
@@ -97,6 +99,8 @@ class SolLink:
             self._timer = None
         for payload in self._line.poll(time.monotonic()):
             self.session.send(Payload.SOL, payload)
+        while self._notes and self._line.room:
+            self._line.feed(f"\r\n[u-bmc: {self._notes.popleft()}]\r\n".encode(), time.monotonic())
         if self._line.room:
             self._space.set()
         due = self._line.due()
@@ -116,21 +120,19 @@ class SolLink:
         """Take what fits."""
         if not self._write or self._over:
             return len(data)  # dropped, and the stream says who writes
-        taken = max(0, min(len(data), TYPED - len(self._typed) - len(self._failed)))
-        self._typed += data[:taken]
+        taken = self._typed.add(data)
         self._more.set()
         return taken
 
     def send_break(self) -> None:
         """A BREAK after what was typed so far."""
-        if self._write and not self._over and len(self._breaks) < sol.WAITING:
-            self._breaks.append(len(self._typed))
+        if self._write and not self._over:
+            self._typed.add_break()
             self._more.set()
 
     def flush(self) -> None:
         """Forget what is not on its way yet."""
-        del self._typed[self._sent :]
-        self._breaks = [at for at in self._breaks if at <= self._sent]
+        self._typed.forget()
 
     # --- the console ------------------------------------------------------------------------------------------------
 
@@ -157,6 +159,18 @@ class SolLink:
         self.session.send(Payload.SOL, sol.deactivating())
 
     async def _open(self) -> ByteLink:
+        if self._write:
+            try:
+                return await self._open_for(ConsoleWriting.IF_FREE)
+            except Denied:  # then they may look, if that is not denied too
+                link = await self._open_for(ConsoleWriting.UNSPECIFIED)
+            self._write = False
+            self._typed.forget()
+            self._say("this account may only read this console, what you type is dropped")
+            return link
+        return await self._open_for(ConsoleWriting.UNSPECIFIED)
+
+    async def _open_for(self, writing: ConsoleWriting) -> ByteLink:
         signed = await self.session.identity.signed()
         facts = self.session.facts
         call = Call(
@@ -166,9 +180,7 @@ class SolLink:
             signed=signed,
             principal=self._bus.verifier.verify(signed),
         )
-        request = OpenConsoleRequest(name=self.name, door="sol")
-        if self._write:
-            request.writing = ConsoleWriting.IF_FREE
+        request = OpenConsoleRequest(name=self.name, door="sol", writing=writing)
         if self._offset is not None:
             place: Oneof[Literal["offset"], int] = Oneof("offset", self._offset)
             request.from_, request.epoch = place, self._epoch
@@ -181,14 +193,17 @@ class SolLink:
 
     async def _attached(self, link: ByteLink) -> bool:
         """Carry bytes both ways until the connection ends; whether to open it again."""
-        self._written = self._dropped = self._sent = 0
+        self._writing = False
+        self._typed.begin()
         typing = asyncio.create_task(self._type(link))
         try:
             async with contextlib.aclosing(link.frames(console.Decoder())) as frames:
                 async for frame in frames:
                     if isinstance(frame, console.End):
                         self._after(exact=frame.reason == "stopping")
-                        return frame.reason not in ("session", "closed")
+                        if frame.reason in _FINAL:
+                            self._say(f"the console is closed: {frame.message}")
+                        return frame.reason not in _FINAL
                     await self._frame(frame, link)
         except Invalid as error:
             log.warning("consolesrv says what cannot be read", extra={"console": self.name, "error": error.message})
@@ -213,7 +228,7 @@ class SolLink:
                 self._offset = frame.end
                 self._say(f"{frame.end - frame.start} bytes of the console were missed")
             case console.Written():
-                self._taken(frame.total, frame.dropped)
+                self._done(frame.total, frame.dropped)
             case console.State():
                 self._state(frame.writing, frame.writer, frame.connected, frame.reason)
                 if self._write and not frame.writing and not frame.writer:
@@ -224,19 +239,21 @@ class SolLink:
     def _state(self, writing: bool, writer: str, connected: bool, reason: str) -> None:
         """Say who writes, if that is not the person at the other end, and whether the line works."""
         over = "" if writing or not self._write else writer
-        if over != self._over:
+        self._writing = writing
+        self._why = "" if writing else reason or f"{writer or 'nobody'} writes"
+        if over and over != self._over:
+            self._say(f"{over} writes to this console, what you type is dropped until they release it")
+            self._tell_lost(self._typed.forget(), self._why)
+        elif self._over and writing:
+            self._say("what you type goes to the console")
+        if over or writing:  # between two writers nothing is said yet
             self._over = over
-            if over:
-                self._say(f"{over} writes to this console, what you type is dropped until they release it")
-                self._typed.clear()
-                self._breaks.clear()
-                self._sent = 0
-            else:
-                self._say("what you type goes to the console")
         trouble = "" if connected else reason or "not connected"
         if trouble != self._trouble:
             self._trouble = trouble
             self._say(f"the line does not work: {trouble}" if trouble else "the line works again")
+        self._line.unavailable = not connected
+        self._more.set()
 
     async def _show(self, data: bytes) -> None:
         """Characters for the remote console; while it does not take them, consolesrv keeps the rest."""
@@ -250,71 +267,55 @@ class SolLink:
             self._poll()
 
     def _say(self, text: str) -> None:
-        """A line of ours in the stream."""
-        self._line.feed(f"\r\n[u-bmc: {text}]\r\n".encode(), time.monotonic())
+        """A line of ours in the stream, as soon as there is room."""
+        self._notes.append(text)
         self._poll()
 
     # --- what was typed, on its way ---------------------------------------------------------------------------------
 
     async def _type(self, link: ByteLink) -> None:
         while True:
-            while self._breaks and self._breaks[0] <= self._sent:
-                del self._breaks[0]
-                await link.write(console.encode(console.Break()))
-            limit = min(len(self._typed), AHEAD, *self._breaks[:1])
-            if self._sent < limit:
-                part = bytes(self._typed[self._sent : limit])
-                self._sent = limit
-                await link.write(console.encode(console.Input(part)))
+            frame = self._typed.next() if self._writing else None
+            if frame is not None:
+                await link.write(console.encode(frame))
                 continue
             self._more.clear()
             await self._more.wait()
 
-    def _taken(self, total: int, dropped: int) -> None:
+    def _done(self, total: int, dropped: int) -> None:
         """Consolesrv is done with so many in all; of them so many did not get to the host."""
-        count, failed = min(total - self._written, self._sent), dropped - self._dropped
-        self._written, self._dropped = total, dropped
-        if count <= 0:
-            return
-        if failed < count:
-            self._lose()  # the line works, so what it did not take before does not come any more
-        self._failed += self._typed[max(0, count - failed) : count]
-        del self._typed[:count]
-        self._sent -= count
-        self._breaks = [max(0, at - count) for at in self._breaks]
-        if self._failed and self._losing is None:
-            self._losing = asyncio.get_running_loop().call_later(LOSE_SECONDS, self._lose)
+        lost = self._typed.done(total, dropped)
+        if not self._writing:  # so the line is not what was wrong, and somebody else may have typed since
+            lost += self._typed.give_up()
+        self._tell_lost(lost, self._why or _BROKEN)
+        if self._typed.failed and self._losing is None:
+            self._losing = asyncio.get_running_loop().call_later(LOSE_SECONDS, self._give_up)
         self._more.set()
         self._poll()
 
-    def _lose(self) -> None:
+    def _give_up(self) -> None:
         """Give up what was typed while the line did not work."""
         if self._losing is not None:
             self._losing.cancel()
             self._losing = None
-        if self._failed:
-            self._say(f"{len(self._failed)} bytes that you typed are lost: the line did not work")
-            self._failed.clear()
+        self._tell_lost(self._typed.give_up(), _BROKEN)
+
+    def _tell_lost(self, count: int, why: str) -> None:
+        if count:
+            self._say(f"{count} bytes that you typed are lost: {why}")
 
     def _after(self, *, exact: bool) -> None:
         """The connection has ended; what was on its way is sent again only if it surely has not arrived."""
-        if exact and self._failed:  # only because consolesrv was about to stop
-            self._typed[:0] = self._failed
-            self._breaks = [at + len(self._failed) for at in self._breaks]
-            self._failed.clear()
-        self._lose()
-        if not exact and self._sent:
-            self._say(f"it is not known whether the last {self._sent} bytes that you typed have arrived")
-            count = self._sent
-            del self._typed[:count]
-            self._breaks = [at - count for at in self._breaks if at >= count]
-        self._sent = 0
+        unknown = self._typed.end(exact=exact)
+        self._give_up()
+        if unknown:
+            self._say(f"it is not known whether the last {unknown} bytes that you typed have arrived")
 
     async def _drain(self) -> None:
         """Let the client have the last words."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                while not self._line.idle:
+                while self._notes or not self._line.idle:
                     self._poll()
                     await asyncio.sleep(0.02)
 

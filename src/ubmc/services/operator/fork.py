@@ -119,4 +119,6 @@ def warm_up() -> None:
     """Call once before the first fork: what is there now stays shared, and what a child needs once goes back."""
     with contextlib.suppress(AttributeError):  # not every C library has it
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+    # Each entry that a child would replace here is a name whose page it would make its own, 0.6 MiB of them.
+    sys._clear_type_cache()  # noqa: SLF001  there is no other way, and it is documented
     gc.freeze()

@@ -179,16 +179,41 @@ def verify(connection: sqlite3.Connection) -> Verdict:
     return Verdict(count, oldest, broken, head)
 
 
-def select(
-    connection: sqlite3.Connection, position: int | None, limit: int, user: str, *, newest_first: bool
-) -> list[AuditRecord]:
-    """Records behind `position` (None: from the beginning) in the order asked for."""
-    bound, order = ("id < ?", "DESC") if newest_first else ("id > ?", "ASC")
-    start = (2**63 - 1 if newest_first else 0) if position is None else position
-    wanted: Sequence[object] = (start, user, limit) if user else (start, limit)
-    condition = f"{bound} AND user = ?" if user else bound
-    sql = f"SELECT {_COLUMNS} FROM securitymgr_audit WHERE {condition} ORDER BY id {order} LIMIT ?"  # noqa: S608  constants
-    return [_record(row) for row in connection.execute(sql, tuple(wanted))]
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which records are wanted, and in which order."""
+
+    position: int | None
+    """The id behind which they begin; None for the beginning."""
+    limit: int
+    user: str = ""
+    """Only of this user, if not empty."""
+    newest_first: bool = False
+    skip: int = 0
+    """So many are left out."""
+
+
+def select(connection: sqlite3.Connection, part: Part) -> list[AuditRecord]:
+    """Some records in the order asked for."""
+    bound, order = ("id < ?", "DESC") if part.newest_first else ("id > ?", "ASC")
+    start = (2**63 - 1 if part.newest_first else 0) if part.position is None else part.position
+    wanted: Sequence[object] = (start, part.user) if part.user else (start,)
+    condition = f"{bound} AND user = ?" if part.user else bound
+    sql = f"SELECT {_COLUMNS} FROM securitymgr_audit WHERE {condition} ORDER BY id {order} LIMIT ? OFFSET ?"  # noqa: S608  constants
+    return [_record(row) for row in connection.execute(sql, (*wanted, part.limit, part.skip))]
+
+
+def count(connection: sqlite3.Connection, user: str = "") -> int:
+    """How many records there are, or how many of one user."""
+    condition, wanted = ("user = ?", (user,)) if user else ("1", ())
+    sql = f"SELECT count(*) FROM securitymgr_audit WHERE {condition}"  # noqa: S608  constants
+    return int(connection.execute(sql, wanted).fetchone()[0])
+
+
+def get(connection: sqlite3.Connection, number: int) -> AuditRecord | None:
+    """The record with this id; None if there is none (any more)."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM securitymgr_audit WHERE id = ?", (number,)).fetchone()  # noqa: S608  constants
+    return None if row is None else _record(row)
 
 
 def _record(row: tuple[int, str, int, str, str, str, str, str, str, str, str]) -> AuditRecord:

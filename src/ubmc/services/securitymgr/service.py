@@ -35,6 +35,8 @@ from ubmc.v1alpha1.security_pb import (
     DeleteTrustedCertificateResponse,
     GetAcmeRequest,
     GetAcmeResponse,
+    GetAuditRecordRequest,
+    GetAuditRecordResponse,
     GetCertificateRequest,
     GetCertificateResponse,
     GetSecurityPolicyRequest,
@@ -272,6 +274,11 @@ class SecurityManager(Service):
     async def list_audit(self, request: ListAuditRecordsRequest) -> ListAuditRecordsResponse:
         """One page of the audit trail."""
         return await self._trail.page(request)
+
+    @rpc(SecurityService.GetAuditRecord)
+    async def get_audit_record(self, request: GetAuditRecordRequest) -> GetAuditRecordResponse:
+        """One record of the audit trail."""
+        return GetAuditRecordResponse(record=await self._trail.get(request.id))
 
     @rpc(SecurityService.VerifyAudit)
     async def verify_audit(self, _request: VerifyAuditRequest) -> VerifyAuditResponse:

@@ -12,14 +12,15 @@ from prometheus_client import CollectorRegistry, Counter
 
 from ubmc.kit import tracing
 from ubmc.kit.bus import Bus
-from ubmc.kit.errors import Invalid, UbmcError, Violation
+from ubmc.kit.errors import Invalid, NotFound, UbmcError, Violation
 from ubmc.kit.tracing import Trace
 from ubmc.services.securitymgr import audit
-from ubmc.services.securitymgr.audit import Entry
+from ubmc.services.securitymgr.audit import Entry, Part
 from ubmc.services.securitymgr.store import Store
 from ubmc.v1alpha1.event_pb import WatchEventsRequest
 from ubmc.v1alpha1.event_rpc import EventService
 from ubmc.v1alpha1.security_pb import (
+    AuditRecord,
     ListAuditRecordsRequest,
     ListAuditRecordsResponse,
     VerifyAuditResponse,
@@ -30,6 +31,8 @@ log = logging.getLogger("ubmc.securitymgr")
 RETRY_SECONDS = 0.5
 SAMPLED = 10  # of the calls that went well, one in so many becomes a span of its own; all others do
 PAGE, LARGEST_PAGE = 100, 1000
+ANSWER_BYTES = 192 * 1024  # a message on the bus may have 256 KiB
+_FRAME_BYTES = 8
 _MAX_DIGITS = 18
 _OLDEST = "none:0"  # a cursor of no log: the watch begins at the oldest event there is
 
@@ -94,13 +97,23 @@ class Trail:
         if not 0 < size <= LARGEST_PAGE:
             raise _wrong("pageSize", f"a page has 1 to {LARGEST_PAGE} records")
         position = _position(request.page_token)
-        found = await self._store.run(
-            lambda connection: audit.select(
-                connection, position, size + 1, request.user, newest_first=request.newest_first
-            )
+        part = Part(position, size + 1, request.user, newest_first=request.newest_first, skip=request.skip)
+        found, total = await self._store.run(
+            lambda connection: (audit.select(connection, part), audit.count(connection, request.user))
         )
-        more = len(found) > size
-        return ListAuditRecordsResponse(records=found[:size], next_page_token=str(found[size - 1].id) if more else "")
+        shown = _fitting(found[:size])
+        return ListAuditRecordsResponse(
+            records=shown,
+            next_page_token=str(shown[-1].id) if len(found) > len(shown) else "",
+            total_size=total,
+        )
+
+    async def get(self, number: int) -> AuditRecord:
+        """One record. Raises `NotFound`."""
+        found = await self._store.run(lambda connection: audit.get(connection, number))
+        if found is None:
+            raise NotFound(f"there is no audit record {number}; the oldest ones go when the trail is full")
+        return found
 
     async def verify(self) -> VerifyAuditResponse:
         """Whether the chain is whole."""
@@ -116,6 +129,16 @@ class Trail:
 
 def _append(entry: Entry, cursor: str, connection: sqlite3.Connection) -> int:
     return audit.append(connection, (entry,), cursor)
+
+
+def _fitting(records: list[AuditRecord]) -> list[AuditRecord]:
+    """As many of the first records as fit into one answer, one at least."""
+    size = 0
+    for count, record in enumerate(records):
+        size += len(record.to_binary()) + _FRAME_BYTES
+        if count and size > ANSWER_BYTES:
+            return records[:count]
+    return records
 
 
 def _position(token: str) -> int | None:

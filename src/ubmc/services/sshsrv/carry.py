@@ -78,6 +78,8 @@ class Carrier:
         self._link: ByteLink | None = None
         self._linked = asyncio.Event()
         self._used = time.monotonic()
+        self._given = 0  # bytes for the host, to this attachment
+        self._written = frames.Written(0)  # what became of them
 
     async def run(self) -> str:
         """Until somebody ends it; why it ended, for people."""
@@ -105,13 +107,16 @@ class Carrier:
             try:
                 async with await self._open() as link:
                     delay = RETRY_SECONDS
+                    self._given, self._written = 0, frames.Written(0)
                     self._link = link
                     self._linked.set()
+                    exact = False
                     try:
-                        await self._read_console(link)
+                        exact = await self._read_console(link)
                     finally:
                         self._linked.clear()
                         self._link = None
+                    self._tell_unwritten(exact=exact)
                     since = time.monotonic()
             except (Denied, Invalid, NotFound, Unauthenticated) as error:
                 raise LeaveError(error.message) from error
@@ -141,7 +146,8 @@ class Carrier:
             calls.current.reset(marked)
         return await bytelink.connect(opened.socket, opened.ticket)
 
-    async def _read_console(self, link: ByteLink) -> None:
+    async def _read_console(self, link: ByteLink) -> bool:
+        """Until it ends; whether consolesrv has told then of all that was typed what became of it."""
         async with contextlib.aclosing(link.frames(frames.Decoder())) as stream:
             async for frame in stream:
                 match frame:
@@ -156,8 +162,28 @@ class Carrier:
                         self._peer.notice(f"{end - start} bytes were missed")
                     case frames.State():
                         self._tell_state(frame)
-                    case frames.End(reason, message) if reason != "stopping":
+                    case frames.Written():
+                        self._take_note(frame)
+                    case frames.End("stopping"):
+                        return True
+                    case frames.End(message=message):
                         raise LeaveError(message)
+        return False
+
+    def _take_note(self, written: frames.Written) -> None:
+        """Say what the host did not get, to somebody who writes; who reads has been told that."""
+        dropped = written.dropped - self._written.dropped
+        self._written = written
+        if dropped > 0 and self._state is not None and self._state.writing:
+            self._peer.notice(f"{dropped} bytes that you typed were dropped: the line did not work")
+
+    def _tell_unwritten(self, *, exact: bool) -> None:
+        """The attachment is over: say what was typed and did not get to the host."""
+        count = self._given - self._written.total
+        if count > 0 and exact:
+            self._peer.notice(f"the last {count} bytes that you typed are lost: the console service was restarted")
+        elif count > 0:
+            self._peer.notice(f"it is not known whether the last {count} bytes that you typed have arrived")
 
     def _greet(self, hello: frames.Hello) -> None:
         if self._place is None:
@@ -221,10 +247,12 @@ class Carrier:
 
     async def _send(self, frame: frames.ToOwner) -> None:
         """Send it, as soon as the console is there."""
-        await self._linked.wait()
-        if self._link is not None:
-            with contextlib.suppress(Unavailable):  # it went just now; whether it was written is not known
-                await self._link.write(frames.encode(frame))
+        while (link := self._link) is None:
+            await self._linked.wait()
+        if isinstance(frame, frames.Input):
+            self._given += len(frame.data)
+        with contextlib.suppress(Unavailable):  # it went just now; that is told at its end
+            await link.write(frames.encode(frame))
 
     async def _renew(self) -> None:
         """Look now and then whether the session still lives; that also keeps it from idling."""

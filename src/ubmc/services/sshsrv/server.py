@@ -122,14 +122,20 @@ class Connection(asyncssh.SSHServer):
             self._guests.leave(self._address)
         if self._connection is not None:
             self._guests.connections.discard(self._connection)
-        if self._login is not None:
-            ending = asyncio.create_task(self._login.end())
+        self._log_out()
+
+    def _log_out(self) -> None:
+        login, self._login = self._login, None
+        if login is not None:
+            ending = asyncio.create_task(login.end())
             self._guests.endings.add(ending)
             ending.add_done_callback(self._guests.endings.discard)
 
     def begin_auth(self, username: str) -> bool:
-        """Everybody has to log in."""
+        """Everybody has to log in; what somebody has shown under another name counts no more."""
         self._user = username
+        self._password, self._key = "", b""
+        self._log_out()
         return True
 
     def public_key_auth_supported(self) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from protobuf.wkt import Timestamp
 
+from ubmc.kit.release import version
 from ubmc.v1alpha1.management_controller_pb import ManagementController, ManagementControllerState
 
 
@@ -24,6 +23,6 @@ class Controller:
         return ManagementController(
             name=self.name,
             state=states.RESTARTING if self.restarting else states.READY,
-            version=version("ubmc"),
+            version=version(),
             start_time=self._started,
         )

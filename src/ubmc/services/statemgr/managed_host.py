@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
 from dataclasses import replace
@@ -69,6 +70,8 @@ log = logging.getLogger("ubmc.statemgr")
 
 PEOPLE = frozenset({"user", "front-panel"})
 """Causes that are a person; only a person powers on what the thermal trip has cut."""
+FEEDING_SECONDS = 5.0
+"""Watchers are told that a guest feeds its watchdog at most so often."""
 PRESS_SECONDS = 30.0
 """A host that is wired to the button on its front, and comes up so soon after a press, does so because of it."""
 
@@ -92,7 +95,11 @@ class ManagedHost:
         self._mains = Mains.UNPROVEN
         self._restoring = Countdown(self._give_up_restoring)
         self._not_restored = ""
-        self._watchdog = Watchdog(self._watchdog_warns, self._watchdog_expired)
+        self._watchdog = Watchdog(
+            self._watchdog_warns, self._watchdog_expired, lambda: ports.guest_able(plan.name), self._watchdog_waits
+        )
+        self._unheard = False
+        self._told_feeding = 0.0
         patience = dict(options.patience)
         if plan.rest_seconds is not None:
             patience[REST] = plan.rest_seconds
@@ -141,6 +148,13 @@ class ManagedHost:
             boot_order=list(self._sight.boot_order),
             effective_restore_policy=self._policy,
         )
+
+    def as_now(self, told: Host) -> Host:
+        """What was told of it, with the times that go on as they are now: it may be read long after."""
+        host = copy.copy(told)
+        host.power_on_time = Duration.from_seconds(self._hours.seconds)
+        host.watchdog = self.watchdog()
+        return host
 
     def watchdog(self) -> HostWatchdog:
         """Its watchdog as it is now."""
@@ -205,15 +219,33 @@ class ManagedHost:
             self._remember(settings=before)
             raise
         if starts:
+            self._unheard = False
             self._watchdog.start(settings.watchdog)
+            self._tell_feeding()
         elif touches(wanted, WATCHDOG):
             self._watchdog.stop()
 
     def feed_watchdog(self) -> None:
-        """Start the countdown anew. Raises `Refused` if it does not run."""
+        """Start the countdown anew. One that the guest has fed is the guest's from then on, whoever started it.
+
+        Raises:
+            Refused: it does not run.
+        """
         if not self._watchdog.running:
             raise Refused(f"the watchdog of {self.name} is not running; start it by updating `watchdog`")
+        settings = self.memory.settings
+        if _by_guest() and not settings.watchdog.guest:
+            self._remember(settings=replace(settings, watchdog=replace(settings.watchdog, guest=True)))
+        self._unheard = False
         self._watchdog.start(self.memory.settings.watchdog)
+        self._tell_feeding()
+
+    def _tell_feeding(self) -> None:
+        """Tell watchers that the countdown began anew; of a guest that feeds all the time only now and then."""
+        now = self._loop.time()
+        if not _by_guest() or now - self._told_feeding >= FEEDING_SECONDS:
+            self._told_feeding = now
+            self._ports.changed(self.name)
 
     # --- what is seen -------------------------------------------------------------------------------------------
 
@@ -256,6 +288,11 @@ class ManagedHost:
 
     def _watchdog_warns(self) -> None:
         self._act(HostRequest.NMI, Cause(kind="watchdog"))
+
+    def _watchdog_waits(self) -> None:
+        if not self._unheard:
+            log.warning("%s: its watchdog waits, as its IPMI interface was away and nobody could feed it", self.name)
+        self._unheard = True
 
     def _watchdog_expired(self) -> None:
         cause = Cause(kind="watchdog")

@@ -28,3 +28,5 @@ class HostPorts:
     """Raises a `UbmcError` for what a host shall not load."""
     booted: Callable[[str], None]
     """A boot of the host of this name has begun."""
+    guest_able: Callable[[str], Awaitable[float]]
+    """For how many seconds the operating system of a host has been able to reach us, 0 if it cannot. Never raises."""

@@ -40,12 +40,13 @@ from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.internal_pb import (
     DriveChassisRequest,
     DriveHostRequest,
+    GetGuestInterfaceRequest,
     RestartServicesRequest,
     WatchPowerRequest,
     WatchPowerResponse,
     WireAction,
 )
-from ubmc.v1alpha1.internal_rpc import OperatorService, PowerService
+from ubmc.v1alpha1.internal_rpc import GuestService, OperatorService, PowerService
 from ubmc.v1alpha1.management_controller_rpc import ManagementControllerService
 from ubmc.v1alpha1.task_pb import TaskChange
 
@@ -57,6 +58,7 @@ R = TypeVar("R")
 COUNT_SECONDS = 3600.0
 """Between writes of the time with power on; flash wears out."""
 RETRY_SECONDS = 5.0
+GUEST_SECONDS = 2.0
 BOOT_SCHEMES = ("https", "http")
 
 
@@ -69,6 +71,7 @@ class StateManager(BiosCalls, Service):
         PowerService.DriveChassis,
         PowerService.WatchPower,
         OperatorService.RestartServices,
+        GuestService.GetGuestInterface,
     )
     tells = (
         h.HostStateChange,
@@ -150,10 +153,21 @@ class StateManager(BiosCalls, Service):
             interlock=self._why_no_power,
             check_uri=self._check_uri,
             booted=self._apply_bios,
+            guest_able=self._guest_able,
         )
         if plan.bios:
             self._bios[plan.name] = HostBios(plan.name, Registry(plan.bios), await self._store.bios(plan.name))
         return ManagedHost(plan, await self._store.host(plan.name), self._options, ports)
+
+    async def _guest_able(self, name: str) -> float:
+        """For how long a guest has been able to feed its watchdog; nobody who answers means that it cannot."""
+        request = GetGuestInterfaceRequest(name=name)
+        try:
+            answer = await self.bus.ask(GuestService.GetGuestInterface, request, timeout=GUEST_SECONDS)
+        except UbmcError as error:
+            log.debug("the IPMI interface of %s cannot be asked about: %s", name, error.message)
+            return 0.0
+        return answer.able_seconds
 
     async def _check_uri(self, uri: str) -> None:
         """Judge what a host shall load. A name that only the host's own network knows is not ours to refuse."""
@@ -306,7 +320,10 @@ class StateManager(BiosCalls, Service):
         if request.name:
             find(self._hosts, request.name)
         async for update in self._host_feed.watch(request.cursor, request.name):
-            yield h.WatchHostsResponse(host=update.item, cursor=update.cursor, snapshot=update.snapshot)
+            host = update.item
+            if host is self._host_feed.latest(host.name):
+                host = self._hosts[host.name].as_now(host)
+            yield h.WatchHostsResponse(host=host, cursor=update.cursor, snapshot=update.snapshot)
 
     @rpc(HostService.UpdateHost)
     async def update_host(self, request: h.UpdateHostRequest) -> h.UpdateHostResponse:

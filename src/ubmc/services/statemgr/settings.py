@@ -78,7 +78,7 @@ class WatchdogSettings:
     pretimeout_action: WatchdogPretimeoutAction = WatchdogPretimeoutAction.UNSPECIFIED
     dont_log: bool = False
     expired: frozenset[WatchdogUse] = frozenset()
-    guest: bool = False  # started by the guest itself, through the IPMI door
+    guest: bool = False  # started or fed by the guest itself, through the IPMI door
 
     def has_expired(self) -> WatchdogSettings:
         """The settings after an expiry."""

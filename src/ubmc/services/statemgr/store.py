@@ -239,8 +239,8 @@ def _row(name: str, memory: HostMemory) -> dict[str, str | int | float | None]:
         "restore_policy": settings.restore_policy,
         "boot_mode": settings.boot_mode,
         "boot_target": settings.boot.target,
-        # Who started it as a guest is fed through a door that may not be there after a restart of ours; a guest that
-        # is heard again starts it anew (completion code 80h, IPMI 2.0 section 27.5).
+        # A guest feeds it through a door that may not be there after a restart of ours; one that is heard again starts
+        # it anew (completion code 80h, IPMI 2.0 section 27.5).
         "watchdog_running": watchdog.running and not watchdog.guest,
         "watchdog_seconds": watchdog.seconds,
         "watchdog_action": watchdog.action,

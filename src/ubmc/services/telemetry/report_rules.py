@@ -82,6 +82,12 @@ def trigger(wanted: Trigger, known: Iterable[str]) -> Trigger:
     return made
 
 
+def check_name(asked: str) -> None:
+    """A name that is part of a path must not mean another one. Raises `Invalid`."""
+    if asked and not asked[0].isalnum():
+        raise _wrong("name", "begin it with a letter or a digit")
+
+
 def matching(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
     """The sensors that are meant, each once, in the order in which people count."""
     wanted = tuple(patterns)

@@ -351,7 +351,8 @@ def _find(items: dict[str, T], name: str, what: str) -> T:
 
 
 def _name(asked: str, stem: str, items: dict[str, T], most: int) -> str:
-    """The name of a new one. Raises `Exists`, `Exhausted`."""
+    """The name of a new one. Raises `Invalid`, `Exists`, `Exhausted`."""
+    rules.check_name(asked)
     if asked in items:
         raise Exists(f"there is a {stem} {asked} already: update it, or choose another name")
     if len(items) >= most:

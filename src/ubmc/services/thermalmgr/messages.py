@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -28,6 +29,16 @@ class Shown:
 
     zone: t.ThermalZone
     fans: tuple[t.CoolingDevice, ...]
+    manual_until: float | None = None
+    """When driving by hand ends, in monotonic seconds; None if nobody does."""
+
+    def zone_at(self, now: float) -> t.ThermalZone:
+        """The zone with what is left of driving by hand at `now`, monotonic seconds: it may be told long after."""
+        if self.manual_until is None:
+            return self.zone
+        zone = copy.copy(self.zone)
+        zone.manual_remaining_seconds = remaining_seconds(self.manual_until, now)
+        return zone
 
 
 def custom_message(profile: Profile) -> t.CustomProfile | None:
@@ -35,6 +46,11 @@ def custom_message(profile: Profile) -> t.CustomProfile | None:
     if profile.name is not Name.CUSTOM:
         return None
     return t.CustomProfile(set_point_offset_celsius=profile.offset, minimum_percent=profile.minimum_percent)
+
+
+def remaining_seconds(until: float, now: float) -> float:
+    """Seconds until then, as they are shown."""
+    return max(round(until - now, 1), 0.0)
 
 
 def zone_message(zone: Zone, output: ZoneOutput, since: Timestamp, now: float, overruns: int) -> t.ThermalZone:
@@ -50,7 +66,7 @@ def zone_message(zone: Zone, output: ZoneOutput, since: Timestamp, now: float, o
         profile=PROFILES[zone.profile.name],
         custom=custom_message(zone.profile),
         manual_percent=None if manual is None else manual.percent,
-        manual_remaining_seconds=0.0 if manual is None else max(round(manual.until - now, 1), 0.0),
+        manual_remaining_seconds=0.0 if manual is None else remaining_seconds(manual.until, now),
         controllers=[
             t.ThermalController(
                 name=each.name,
@@ -92,11 +108,12 @@ def worth_telling(old: Shown | None, new: Shown) -> bool:
     if old is None:
         return True
     a, b = old.zone, new.zone
-    same = (a.state, a.profile, a.custom, a.manual_percent, len(a.reasons)) == (
+    same = (a.state, a.profile, a.custom, a.manual_percent, old.manual_until, len(a.reasons)) == (
         b.state,
         b.profile,
         b.custom,
         b.manual_percent,
+        new.manual_until,
         len(b.reasons),
     )
     if not same or abs(a.duty_percent - b.duty_percent) >= DUTY_STEP:

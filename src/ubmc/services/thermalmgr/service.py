@@ -269,7 +269,9 @@ class ThermalManager(Service):
         return messages.fan_message(watch.plan, self._control.zones_of[name], seen.state, seen.speeds, given)
 
     def _shown(self, name: str) -> Shown:
-        return Shown(self._zone(name), tuple(self._fan(fan) for fan in self._control.zones[name].plan.fans))
+        zone = self._control.zones[name]
+        fans = tuple(self._fan(fan) for fan in zone.plan.fans)
+        return Shown(self._zone(name), fans, None if zone.manual is None else zone.manual.until)
 
     async def _next_cycle(self) -> None:
         """Until what was just set has been carried out; not for ever."""
@@ -303,7 +305,7 @@ class ThermalManager(Service):
             find(self._control.zones, request.name)
         async for update in self._feed.watch(request.cursor, request.name):
             yield t.WatchThermalZonesResponse(
-                thermal_zone=update.item.zone,
+                thermal_zone=update.item.zone_at(asyncio.get_running_loop().time()),
                 cooling_devices=list(update.item.fans),
                 cursor=update.cursor,
                 snapshot=update.snapshot,

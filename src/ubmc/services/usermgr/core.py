@@ -22,13 +22,14 @@ from ubmc.kit.service import Service
 from ubmc.services.usermgr import credential_rules, ldap_settings, rules, totp
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.asker import Asker
+from ubmc.services.usermgr.attempts import Attempts
 from ubmc.services.usermgr.lockout import Limits, Lockouts
 from ubmc.services.usermgr.locks import Lock
 from ubmc.services.usermgr.passwords import Hasher, check_new
 from ubmc.services.usermgr.sessions import SessionOptions
 from ubmc.services.usermgr.store import Change, State, Store
 from ubmc.v1alpha1.event_kind_pb import Severity
-from ubmc.v1alpha1.session_pb import LoginAttempt, Principal
+from ubmc.v1alpha1.session_pb import LoginAttempt, LoginFlood, Principal
 from ubmc.v1alpha1.user_pb import SourceLocked, UserLocked, UserUnlocked
 
 log = logging.getLogger("ubmc.usermgr")
@@ -66,6 +67,7 @@ class Core(Service):
         self._changes: set[asyncio.Task[Change]] = set()
         self._locks = Lockouts()
         self._sources = Lockouts()
+        self._attempts = Attempts()
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._pending: dict[str, tuple[str, float]] = {}  # seeds that are not confirmed yet, until when
         self._asking_directory = 0
@@ -122,8 +124,7 @@ class Core(Service):
     async def _failed(self, name: str, source: str, outcome: str = rules.REFUSED) -> None:
         """Note and tell a failed attempt; `name` is empty if there is no such account."""
         now, limits = time.monotonic(), self._limits()
-        attempt = LoginAttempt(user=name, source=source, outcome=outcome)
-        self.bus.tell(COMPONENT, attempt, severity=Severity.WARNING)
+        self._tell_failed(name, source, outcome)
         key = address_key(source, unknown="")
         if key:
             count = self._store.state.policy.source_lockout_failures
@@ -138,6 +139,24 @@ class Core(Service):
                 await self._change(lambda _state: Change(lock=lock, news=(told,)))
             except UbmcError as error:  # in memory it is locked all the same
                 log.warning("a lock could not be written", extra={"error": error.message})
+
+    def _tell_failed(self, name: str, source: str, outcome: str) -> None:
+        """Tell that somebody was not let in; of a flood only how many, after a while."""
+        if self._attempts.tell(name, address_key(source, unknown=""), time.monotonic()):
+            attempt = LoginAttempt(user=name, source=source, outcome=outcome)
+            self.bus.tell(COMPONENT, attempt, severity=Severity.WARNING)
+        else:
+            self._wake.set()  # that is due some time
+
+    def _tell_flood(self, *, now: bool = False) -> None:
+        """Tell how many were not told, if that is due or to be told now."""
+        due = self._attempts.due()
+        if due is None or not (now or due <= time.monotonic()):
+            return
+        flood = self._attempts.folded(time.monotonic())
+        if flood is not None:
+            news = LoginFlood(attempts=flood.attempts, source=flood.source, seconds=round(flood.seconds))
+            self.bus.tell(COMPONENT, news)
 
     async def _end_locks(self) -> None:
         """Tell of locks that are over."""

@@ -35,7 +35,7 @@ from ubmc.services.usermgr.store import Change, State, Store
 from ubmc.services.usermgr.tokens import Token
 from ubmc.services.usermgr.user_calls import UserCalls
 from ubmc.v1alpha1.account_pb import AccountPolicyChange
-from ubmc.v1alpha1.session_pb import LoginAttempt, SessionEnd
+from ubmc.v1alpha1.session_pb import LoginAttempt, LoginFlood, SessionEnd
 from ubmc.v1alpha1.token_pb import TokenChange
 from ubmc.v1alpha1.user_pb import (
     RoleChange,
@@ -69,6 +69,7 @@ class UserManager(SessionCalls, UserCalls, CredentialCalls, IpmiCalls, SshCalls,
         UserChange,
         SessionEnd,
         LoginAttempt,
+        LoginFlood,
         UserLocked,
         UserUnlocked,
         SourceLocked,
@@ -149,6 +150,7 @@ class UserManager(SessionCalls, UserCalls, CredentialCalls, IpmiCalls, SshCalls,
         due = [session.ends(self._options) for session in (*state.sessions, *state.ipmi)]
         due += [now + token.expires - wall for token in self._store.state.tokens]
         due += self._locks.ends()
+        due += [flood for flood in (self._attempts.due(),) if flood is not None]
         writing = self._store.write_due()
         if writing is not None:
             due.append(writing)
@@ -168,9 +170,11 @@ class UserManager(SessionCalls, UserCalls, CredentialCalls, IpmiCalls, SshCalls,
         for token in credential_rules.expired_tokens(self._store.state, time.time()):
             await self._change(partial(_expire, token=token))
         await self._end_locks()
+        self._tell_flood()
 
     async def teardown(self) -> None:
         """Let what was begun end, and store when sessions were used."""
+        self._tell_flood(now=True)
         if self._changes:
             await asyncio.wait(tuple(self._changes), timeout=FINISH_SECONDS)
         self._hasher.close()

@@ -13,10 +13,9 @@ from ubmc.kit.service import rpc
 from ubmc.services.usermgr import credential_rules, rules, shapes, tokens
 from ubmc.services.usermgr.accounts import Account
 from ubmc.services.usermgr.asker import Asker, asking
-from ubmc.services.usermgr.core import COMPONENT, WRONG, Core, log
+from ubmc.services.usermgr.core import WRONG, Core, log
 from ubmc.services.usermgr.sessions import Moment, open_session
 from ubmc.services.usermgr.store import Change, State
-from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.session_pb import (
     CredentialKind,
     DeleteSessionRequest,
@@ -31,7 +30,6 @@ from ubmc.v1alpha1.session_pb import (
     GetCurrentSessionResponse,
     ListSessionsRequest,
     ListSessionsResponse,
-    LoginAttempt,
     LoginRequest,
     LoginResponse,
     LogoutRequest,
@@ -55,8 +53,7 @@ class SessionCalls(Core):
         spend: Callable[[Account], Account] | None = None
         if account.totp:
             if not request.one_time_code:
-                attempt = LoginAttempt(user=account.name, source=source, outcome=rules.FACTOR_MISSING)
-                self.bus.tell(COMPONENT, attempt, severity=Severity.WARNING)
+                self._tell_failed(account.name, source, rules.FACTOR_MISSING)
                 message = "is needed: this account has a second factor"
                 raise Unauthenticated(
                     f"oneTimeCode {message}", violations=[Violation("oneTimeCode", "required", message)]
@@ -143,7 +140,7 @@ class SessionCalls(Core):
         session = self._store.state.sessions.find(request.token)
         if session is None or session.ending(now, self._options):
             raise Unauthenticated("the token is wrong, or its session has ended; log in again")
-        if self._store.use(session, now):
+        if not request.unattended and self._store.use(session, now):
             self._wake.set()
         state = self._store.state
         account = state.accounts[session.user]
@@ -181,15 +178,19 @@ class SessionCalls(Core):
 
     @rpc(SessionService.ExchangeBasic)
     async def exchange_basic(self, request: ExchangeBasicRequest) -> ExchangeBasicResponse:
-        """Say, signed, whose name and password these are; good for one request."""
+        """Say, signed, whose name and password these are. Doors keep that only as long as no news tells otherwise."""
         account = await self._authenticate(request.user, request.password, request.source)
         state = self._store.state
         if account.totp or state.policy.must_set_up(account):
             raise Denied("this account has a second factor, or needs one: log in and use the session's token")
         # Whoever must change their password can do that this way too, and nothing else (DSP0266, password management).
         self._locks.clear(account.name)
-        signed, _ = self._visit(account, CredentialKind.BASIC, request.source)
-        return ExchangeBasicResponse(principal=signed, keep_seconds=0.0)
+        signed, seconds = self._visit(account, CredentialKind.BASIC, request.source)
+        # A directory does not tell when somebody is locked out there, so it is asked each time.
+        once = not account.local or state.restricted(account, time.time())
+        return ExchangeBasicResponse(
+            principal=signed, keep_seconds=0.0 if once else min(self._options.keep_seconds, seconds)
+        )
 
     @rpc(SessionService.ExchangeCertificate)
     async def exchange_certificate(self, request: ExchangeCertificateRequest) -> ExchangeCertificateResponse:
@@ -200,10 +201,7 @@ class SessionCalls(Core):
             shown = {each for each in shown if not each.startswith(COMMON_NAME)}
         found = [account for account in state.accounts.values() if shown.intersection(account.identities)]
         if len(found) != 1 or not found[0].enabled:
-            attempt = LoginAttempt(
-                user=found[0].name if len(found) == 1 else "", source=request.source, outcome=rules.REFUSED
-            )
-            self.bus.tell(COMPONENT, attempt, severity=Severity.WARNING)
+            self._tell_failed(found[0].name if len(found) == 1 else "", request.source, rules.REFUSED)
             raise Unauthenticated("this certificate belongs to no account, or to more than one")
         signed, seconds = self._visit(found[0], CredentialKind.CERTIFICATE, request.source)
         restricted = state.restricted(found[0], time.time())

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,14 +21,15 @@ from ubmc.kit import bytelink
 from ubmc.kit import call as calls
 from ubmc.kit.bus import Bus
 from ubmc.kit.bytelink import ByteLink
-from ubmc.kit.errors import FACES, Denied, Invalid, NotFound, UbmcError, Unauthenticated, Unavailable
+from ubmc.kit.errors import Denied, Invalid, NotFound, UbmcError, Unauthenticated, Unavailable
 from ubmc.kit.schema import Schema
 from ubmc.kit.tracing import Trace
 from ubmc.protocols import console as frames
 from ubmc.services.websrv.forward import Admitted, Forwarder
 from ubmc.services.websrv.http.asgi import Disconnected, Receive, Scope, Send
 from ubmc.services.websrv.peer import peer_of
-from ubmc.services.websrv.responses import headers_of, respond_error
+from ubmc.services.websrv.responses import headers_of
+from ubmc.services.websrv.sockets import fit, refuse
 from ubmc.v1alpha1.console_pb import ConsoleWriting, OpenConsoleRequest
 from ubmc.v1alpha1.console_rpc import ConsoleService
 
@@ -38,10 +39,8 @@ RENEW_SECONDS = 30.0
 OPEN_SECONDS = 5.0
 LONGEST_REPLAY = 16 * 1024 * 1024
 _PATH = re.compile(r"/api/v1alpha1/hosts/([A-Za-z0-9._-]{1,64})/console:attach")
-_LONGEST_REASON = 120  # of 123 bytes, RFC 6455 section 5.5
 _RESTART, _WRONG, _TOO_BIG, _BUG = 1012, 1002, 1009, 1011  # RFC 6455 section 7.4.1, and IANA's registry
-_OWN_CODES = 4000  # + the HTTP status
-_ENDS = {"session": 4401, "denied": 4403, "stopping": _RESTART, "broken": _WRONG}
+_ENDS = {"session": 4401, "denied": 4403, "full": 4429, "stopping": _RESTART, "broken": _WRONG}
 _KNOWN = frozenset({"from", "epoch", "replay", "write", "takeOver"})
 _FLAGS = {"": False, "true": True, "1": True, "false": False, "0": False}
 
@@ -77,7 +76,8 @@ class ConsoleSocket:
             opened = await self._open(request, admitted)
             link = await bytelink.connect(opened[0], opened[1])
         except UbmcError as error:
-            await _refuse(send, headers, error)
+            trace = Trace.parse(headers.get("traceparent", "")) or Trace.new()
+            await refuse(scope, send, error, trace.trace_id, to_pages=not isinstance(error, _Foreign))
             return
         async with link:
             await send({"type": "websocket.accept", "subprotocol": frames.SUBPROTOCOL})
@@ -85,7 +85,7 @@ class ConsoleSocket:
                 await self._carry(link, receive, send, admitted)
             except _Closing as end:
                 with contextlib.suppress(Disconnected, OSError):
-                    await send({"type": "websocket.close", "code": end.code, "reason": _fit(end.reason)})
+                    await send({"type": "websocket.close", "code": end.code, "reason": fit(end.reason)})
             except (Disconnected, Unavailable):
                 return
 
@@ -111,10 +111,11 @@ class ConsoleSocket:
         return opened.socket, opened.ticket
 
     async def _carry(self, link: ByteLink, receive: Receive, send: Send, admitted: Admitted) -> None:
+        typed = asyncio.Event()
         tasks = [
             asyncio.create_task(_to_client(link, send)),
-            asyncio.create_task(_from_client(link, receive)),
-            asyncio.create_task(self._renew(admitted)),
+            asyncio.create_task(_from_client(link, receive, typed)),
+            asyncio.create_task(self._renew(admitted, typed)),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -125,13 +126,16 @@ class ConsoleSocket:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _renew(self, admitted: Admitted) -> None:
-        """Look now and then whether the session still lives; that also keeps it from idling."""
+    async def _renew(self, admitted: Admitted, typed: asyncio.Event) -> None:
+        """Look now and then whether the session still lives; only who types keeps it from idling."""
         assert admitted.identity is not None
         while True:
             await asyncio.sleep(RENEW_SECONDS)
+            attended = typed.is_set()
+            typed.clear()
+            session = admitted.identity.principal.session
             try:
-                now = await self._forwarder.identities.renew(admitted.identity.principal.session, admitted.source)
+                now = await self._forwarder.identities.renew(session, admitted.source, attended=attended)
             except Unauthenticated as error:
                 raise _Closing(_ENDS["session"], error.message) from error
             except UbmcError:
@@ -190,20 +194,6 @@ def _check_origin(headers: Mapping[str, str]) -> None:
         raise _Foreign(f"pages of {origin[:100]} may not open a console here")
 
 
-async def _refuse(send: Send, headers: Mapping[str, str], error: UbmcError) -> None:
-    """Say no: to programs by the HTTP status, to pages, which never see that, by a closing code."""
-    if "origin" in headers and not isinstance(error, _Foreign):
-        await send({"type": "websocket.accept", "subprotocol": frames.SUBPROTOCOL})
-        code = _OWN_CODES + FACES[error.name].http
-        await send({"type": "websocket.close", "code": code, "reason": _fit(error.message)})
-        return
-
-    async def instead(message: MutableMapping[str, Any]) -> None:
-        await send({**message, "type": f"websocket.{message['type']}"})
-
-    await respond_error(instead, error, Trace.new().trace_id)
-
-
 async def _to_client(link: ByteLink, send: Send) -> None:
     try:
         async with contextlib.aclosing(link.frames(frames.Splitter())) as bodies:
@@ -219,7 +209,7 @@ async def _to_client(link: ByteLink, send: Send) -> None:
     raise _Closing(_RESTART, "the console service was restarted; attach again")
 
 
-async def _from_client(link: ByteLink, receive: Receive) -> None:
+async def _from_client(link: ByteLink, receive: Receive, typed: asyncio.Event) -> None:
     while True:
         message: Mapping[str, Any] = await receive()
         if message["type"] != "websocket.receive":
@@ -229,8 +219,5 @@ async def _from_client(link: ByteLink, receive: Receive) -> None:
             raise _Closing(_WRONG, "a console takes binary messages")
         if len(body) > frames.LONGEST_FRAME:
             raise _Closing(_TOO_BIG, f"a message has at most {frames.LONGEST_FRAME} bytes")
+        typed.set()
         await link.write(frames.wrap(body))
-
-
-def _fit(reason: str) -> str:
-    return reason.encode()[:_LONGEST_REASON].decode("utf-8", "ignore")

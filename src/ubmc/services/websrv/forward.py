@@ -26,10 +26,15 @@ from ubmc.rpc import ServerStream, Unary
 from ubmc.services.websrv.identities import Identities, Identity
 from ubmc.services.websrv.peer import Peer, credential
 from ubmc.services.websrv.rates import Rates
+from ubmc.v1alpha1.account_rpc import AccountService
+from ubmc.v1alpha1.user_rpc import UserService
 
 CALL_SECONDS = 10.0
 RECORD_SECONDS = 2.0
 LONGEST_SECONDS = 60.0
+UNATTENDED_HEADER = "x-unattended"
+"""Nobody asked for this request: a page made it by itself. With `1` it does not keep its session from idling."""
+_OF_ACCOUNTS = frozenset(token.short for token in (UserService.UpdateUser, AccountService.UpdateAccountPolicy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class Forwarder:
         Args:
             method: the RPC.
             headers: of the request, names in lower case; only `authorization`, `cookie`, `x-csrf-token`,
-                `idempotency-key` and `traceparent` are looked at.
+                `idempotency-key`, `traceparent` and `x-unattended` are looked at.
             peer: the other end.
 
         Raises:
@@ -95,7 +100,8 @@ class Forwarder:
     async def identify(self, headers: Mapping[str, str], peer: Peer) -> Identity:
         """Who makes this request. Raises `Unauthenticated`, `Exhausted`, `Denied` as `admit` does."""
         shown = credential(headers, peer, basic_allowed=self.basic_allowed)
-        identity = await self.identities.identify(shown, peer.source)
+        attended = headers.get(UNATTENDED_HEADER) != "1"
+        identity = await self.identities.identify(shown, peer.source, attended=attended)
         peer.is_known(identity.principal.user)
         self._rates.take(f"user {peer.user}")
         return identity
@@ -115,6 +121,13 @@ class Forwarder:
         trace = Trace.parse(headers.get("traceparent", "")) or Trace.new()
         return Admitted(method, identity, trace, check_key(headers.get("idempotency-key", "")), peer.source)
 
+    async def record_refusal(self, method: Method, identity: Identity, headers: Mapping[str, str], peer: Peer) -> None:
+        """Have it in the audit trail that somebody tried what they may not do; nothing if they may make this call."""
+        if method.public or method.internal or method.privilege in identity.principal.privileges:
+            return
+        trace = Trace.parse(headers.get("traceparent", "")) or Trace.new()
+        await self._have_it_recorded(Admitted(method, identity, trace, "", peer.source))
+
     async def _have_it_recorded(self, refused: Admitted) -> None:
         """Let the service that would answer refuse an audited call too, so that the attempt is in the audit trail.
 
@@ -122,7 +135,7 @@ class Forwarder:
         cannot write to the trail: whoever takes it over shall not forge records.
         """
         token = refused.method.token
-        if refused.method.audited and isinstance(token, Unary):
+        if refused.method.audited and isinstance(token, Unary) and token.short not in self._absent:
             with contextlib.suppress(UbmcError):
                 await self._bus.forward(token, token.request(), refused.call(RECORD_SECONDS))
 
@@ -139,6 +152,9 @@ class Forwarder:
                     raise  # it was a login
                 fresh = await self._again(admitted)
                 return await self._bus.forward(token, request, fresh.call(min(seconds, LONGEST_SECONDS)))
+            finally:
+                if token.short in _OF_ACCOUNTS and not admitted.method.side_effect_free:
+                    self.identities.forget_passwords()  # the news come later than the answer
 
     async def watch(self, admitted: Admitted, request: Message[Any]) -> AsyncGenerator[Message[Any], None]:
         """Forward a stream. Raises whatever the service answers, `Unauthenticated` when the session ends."""
@@ -164,9 +180,11 @@ class Forwarder:
 
     async def _again(self, admitted: Admitted) -> Admitted:
         """Since usermgr was restarted it signs with another key: ask again who it is."""
-        assert admitted.identity is not None
-        self.identities.forget(admitted.identity)
-        identity = await self.identities.identify(admitted.identity.shown, admitted.source)
+        asked = admitted.identity
+        assert asked is not None
+        assert asked.shown is not None
+        self.identities.forget(asked)
+        identity = await self.identities.identify(asked.shown, admitted.source, attended=asked.attended)
         return Admitted(admitted.method, identity, admitted.trace, admitted.key, admitted.source)
 
     def end_session(self, session: str) -> None:
@@ -175,7 +193,7 @@ class Forwarder:
         self._bus.end_streams(session, Unauthenticated("the session has ended; log in again"))
 
     async def recheck_streams(self) -> None:
-        """End the streams of sessions that ended without our hearing of it; also keeps used sessions from idling."""
+        """End the streams of sessions that ended without our hearing of it. That a stream is open is no use of one."""
         for session, call in self._bus.stream_sessions().items():
             try:
                 await self.identities.renew(session, call.source)

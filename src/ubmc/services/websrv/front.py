@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +21,9 @@ from ubmc.kit.errors import Denied, UbmcError
 from ubmc.kit.tracing import Trace
 from ubmc.services.websrv.http.asgi import App, Receive, Scope, Send
 from ubmc.services.websrv.peer import Network, Peer, forwarded_for, peer_of
-from ubmc.services.websrv.rates import Rates
+from ubmc.services.websrv.rates import REMEMBERED, Rates
 from ubmc.services.websrv.responses import Header, respond, respond_error
+from ubmc.services.websrv.sockets import OPENED, Watched, refuse
 
 log = logging.getLogger("ubmc.access")
 
@@ -68,6 +70,7 @@ class Front:
         self._rates = rates
         self.options = options
         """May be replaced at any time; holds for the next request."""
+        self._bucket = lru_cache(REMEMBERED)(lambda source: f"address {address_key(source)}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -78,12 +81,12 @@ class Front:
             hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
             forwarded = b",".join(hops).decode("latin-1")
             peer.source = forwarded_for(peer.source, forwarded, self.options.proxies)
-        if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
-            return
         trace = Trace.parse(headers.get(b"traceparent", b"").decode("latin-1")) or Trace.new()
         scope["headers"] = [each for each in scope["headers"] if each[0] != b"traceparent"]
         scope["headers"].append((b"traceparent", str(trace).encode()))
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send, peer, trace)
+            return
         answer = _Answer(send, scope["method"], headers, self._extra(headers, trace))
         began = time.perf_counter()
         try:
@@ -91,13 +94,48 @@ class Front:
                 await self._app(scope, receive, answer.send)
         finally:
             if self.options.access_log:
-                self._record(scope, peer, answer, trace, time.perf_counter() - began)
+                log.info(
+                    "request",
+                    extra={
+                        "method": peer.method,
+                        "path": peer.path[:200],
+                        "status": answer.status,
+                        "bytes": answer.size,
+                        "milliseconds": round((time.perf_counter() - began) * 1000, 1),
+                        "source": peer.source,
+                        "user": peer.user,
+                        "http": scope.get("http_version", ""),
+                        "trace_id": trace.trace_id,
+                    },
+                )
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send, peer: Peer, trace: Trace) -> None:
+        """Let a WebSocket in, or not; the log has a line when it opens, and one when it is over."""
+
+        def opened() -> None:
+            if self.options.access_log:
+                self._record("websocket opened", peer, trace, watched, 0.0)
+
+        watched = Watched(receive, send, opened)
+        began = time.perf_counter()
+        try:
+            try:
+                self._rates.take(self._bucket(peer.source))
+            except UbmcError as error:
+                await watched.receive()  # websocket.connect
+                await refuse(scope, watched.send, error, trace.trace_id)
+                return
+            await self._app(scope, watched.receive, watched.send)
+        finally:
+            if self.options.access_log:
+                how = "websocket closed" if watched.status == OPENED else "websocket refused"
+                self._record(how, peer, trace, watched, time.perf_counter() - began)
 
     async def _stopped(self, headers: dict[bytes, bytes], peer: Peer, trace: Trace, answer: _Answer) -> bool:
         """Whether the request was answered here and goes no further."""
         origin = headers.get(b"origin", b"").decode("latin-1")
         try:
-            self._rates.take(f"address {address_key(peer.source)}")
+            self._rates.take(self._bucket(peer.source))
             if origin and not self._ours(origin, headers) and origin not in self.options.allowed_origins:
                 raise Denied(f"pages of {origin[:100]} may not call this API")
         except UbmcError as error:
@@ -129,18 +167,20 @@ class Front:
                 extra += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", _CORS_EXPOSED)]
         return extra
 
-    def _record(self, scope: Scope, peer: Peer, answer: _Answer, trace: Trace, seconds: float) -> None:
+    @staticmethod
+    def _record(what: str, peer: Peer, trace: Trace, watched: Watched, seconds: float) -> None:
         log.info(
-            "request",
+            what,
             extra={
                 "method": peer.method,
                 "path": peer.path[:200],
-                "status": answer.status,
-                "bytes": answer.size,
-                "milliseconds": round(seconds * 1000, 1),
+                "status": watched.status,
+                "code": watched.code,
+                "bytes": watched.sent,
+                "bytes_received": watched.received,
+                "seconds": round(seconds, 1),
                 "source": peer.source,
                 "user": peer.user,
-                "http": scope.get("http_version", ""),
                 "trace_id": trace.trace_id,
             },
         )
@@ -151,6 +191,9 @@ _PREFLIGHT: tuple[Header, ...] = (
     (b"access-control-allow-headers", _CORS_HEADERS),
     (b"access-control-max-age", _CORS_SECONDS),
 )
+
+
+_BY_ENCODING = b"accept-encoding"
 
 
 class _Answer:
@@ -193,6 +236,9 @@ class _Answer:
     def _finish(self, start: dict[str, Any], body: bytes) -> bytes:
         """The body as it is sent, with the headers that belong to it."""
         headers: list[Header] = start["headers"]
+        squeezable = not self._plain and self._may_compress(headers, body)
+        if squeezable and (b"vary", _BY_ENCODING) not in headers:
+            headers.append((b"vary", _BY_ENCODING))  # also on the plain form, and on 304 (RFC 9110, 12.5.5 and 15.4.5)
         if start["status"] == 200 and self._reading and body:
             tag = _value(headers, b"etag")
             if tag is None:
@@ -202,7 +248,7 @@ class _Answer:
                 self.status = start["status"] = 304
                 start["headers"] = [each for each in headers if each[0] not in (b"content-length", b"content-type")]
                 return b""
-        if not self._plain and self._may_compress(headers, body):
+        if squeezable and _accepts_gzip(self._headers.get(b"accept-encoding", b"")):
             squeezer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
             body = squeezer.compress(body) + squeezer.flush()
             headers = [each for each in headers if each[0] != b"content-length"]
@@ -210,15 +256,14 @@ class _Answer:
             headers += [
                 (b"content-length", b"%d" % len(body)),
                 (b"content-encoding", b"gzip"),
-                (b"vary", b"accept-encoding"),
             ]
             start["headers"] = headers
         return body
 
-    def _may_compress(self, headers: list[Header], body: bytes) -> bool:
+    @staticmethod
+    def _may_compress(headers: list[Header], body: bytes) -> bool:
+        """Whether it is sent compressed to those who take that."""
         if not SMALLEST_COMPRESSED <= len(body) <= LARGEST_COMPRESSED:
-            return False
-        if not _accepts_gzip(self._headers.get(b"accept-encoding", b"")):
             return False
         # an answer with a cookie holds a secret, and its length must not tell of it
         if _value(headers, b"content-encoding") is not None or _value(headers, b"set-cookie") is not None:

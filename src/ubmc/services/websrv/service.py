@@ -35,6 +35,7 @@ from ubmc.v1alpha1.security_rpc import SecurityService
 from ubmc.v1alpha1.session_pb import SessionEnd
 from ubmc.v1alpha1.session_rpc import SessionService
 from ubmc.v1alpha1.system_pb import ServiceHealthChange
+from ubmc.v1alpha1.user_pb import RoleChange, SecondFactorChange, SourceLocked, UserChange, UserLocked
 
 if TYPE_CHECKING:
     from ubmc.services.websrv.http.http3 import Http3Listener
@@ -261,6 +262,7 @@ class WebServer(Service):
     async def follow_policy_of_accounts(self, _change: AccountPolicyChange) -> None:
         """The rules for accounts and sessions changed."""
         self._refresh("policy")
+        self._prove_again()
 
     @on(ManagementControllerRestart)
     async def follow_restart(self, _restart: ManagementControllerRestart) -> None:
@@ -276,6 +278,37 @@ class WebServer(Service):
         """Forget a session at once."""
         if self._forwarder is not None:
             self._forwarder.end_session(end.id)
+
+    # --- news after which a password has to be proven again ---------------------------------------------------------
+
+    @on(UserChange)
+    async def follow_account(self, change: UserChange) -> None:
+        """An account has another password or role, was disabled, deleted, or is new."""
+        self._prove_again(user=change.name)
+
+    @on(UserLocked)
+    async def follow_lock(self, lock: UserLocked) -> None:
+        """An account is locked."""
+        self._prove_again(user=lock.name)
+
+    @on(SecondFactorChange)
+    async def follow_second_factor(self, change: SecondFactorChange) -> None:
+        """A password alone may not do any more."""
+        self._prove_again(user=change.name)
+
+    @on(SourceLocked)
+    async def follow_locked_address(self, lock: SourceLocked) -> None:
+        """Nobody may log in from an address."""
+        self._prove_again(address=lock.source)
+
+    @on(RoleChange)
+    async def follow_role(self, _change: RoleChange) -> None:
+        """A role means something else."""
+        self._prove_again()
+
+    def _prove_again(self, *, user: str = "", address: str = "") -> None:
+        if self._forwarder is not None:
+            self._forwarder.identities.forget_passwords(user=user, address=address)
 
 
 def _is_stricter(before: WatchDoorResponse, now: WatchDoorResponse) -> bool:

@@ -19,18 +19,21 @@ from ubmc.protocols.ipmi import app, chassis
 from ubmc.protocols.ipmi.chassis import BootDevice, BootFlags, BootOption
 from ubmc.protocols.ipmi.codes import Code, Completion, Level, NetFn
 from ubmc.services.ipmisrv.commands.ground import Ground
+from ubmc.services.ipmisrv.commands.own import changing
 from ubmc.services.ipmisrv.dispatch import Command, Context
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.host_pb import (
     BootFirmware,
     BootOverride,
     BootOverrideMode,
     BootTarget,
+    GetHostRequest,
     Host,
     UpdateHostRequest,
 )
 from ubmc.v1alpha1.host_rpc import HostService
 
-CALLS = (HostService.UpdateHost,)
+CALLS = (HostService.GetHost, HostService.UpdateHost)
 _TARGETS = {
     BootDevice.NONE: BootTarget.UNSPECIFIED,
     BootDevice.PXE: BootTarget.PXE,
@@ -56,8 +59,11 @@ _DEVICES = {
     BootTarget.USB: BootDevice.FLOPPY,
 }
 _BOOT = "boot"
+_SET = "Set System Boot Options"
 _MAILBOX = BootOption.INITIATOR_MAILBOX
 _INVALID = 0x80
+PROGRESS_SECONDS = 60.0
+"""Who says that they change the options keeps others from saying so for so long at most."""
 _IN_PROGRESS = 1
 
 
@@ -72,7 +78,7 @@ class BootCommands:
     def __init__(self, ground: Ground, controlled: asyncio.Event) -> None:
         self._ground = ground
         self._controlled = controlled
-        self._in_progress = 0
+        self._progress_until = 0.0  # monotonic seconds
         self._lapse: asyncio.Task[None] | None = None
 
     def commands(self) -> Iterable[Command]:
@@ -82,7 +88,7 @@ class BootCommands:
             Command(
                 net,
                 0x08,
-                "Set System Boot Options",
+                _SET,
                 Level.OPERATOR,
                 self._set,
                 1,
@@ -115,7 +121,7 @@ class BootCommands:
     def _value(self, context: Context, option: BootOption, selector: int, kept: dict[str, Any]) -> bytes:
         match option:
             case BootOption.SET_IN_PROGRESS:
-                return bytes((self._in_progress,))
+                return bytes((self._in_progress(context),))
             case BootOption.FLAGS:
                 return self._flags(context)
             case BootOption.INFO_ACKNOWLEDGE:
@@ -144,7 +150,7 @@ class BootCommands:
         ).pack()
 
     def _kept(self) -> dict[str, Any]:
-        return dict(self._ground.settings.section(_BOOT))
+        return {"invalid": [], **self._ground.settings.section(_BOOT)}
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -155,35 +161,40 @@ class BootCommands:
             raise Completion(app.PARAMETER_NOT_SUPPORTED) from error
         value = data[1:]
         if option is BootOption.SET_IN_PROGRESS and value:
-            if value[0] & 0x03 == _IN_PROGRESS == self._in_progress:
+            begins = value[0] & 0x03 == _IN_PROGRESS  # 2, "commit", is done already
+            if begins and self._in_progress(context):
                 raise Completion(app.SET_IN_PROGRESS_CONFLICT)
-            self._in_progress = value[0] & _IN_PROGRESS  # 2, "commit", is done already
+            self._progress_until = context.clock() + PROGRESS_SECONDS if begins else 0.0
             return b""
-        kept = self._kept()
-        if value:
-            kept |= await self._take(context, option, value, kept)
-        invalid = set(kept.get("invalid", [])) - {option.name}
-        kept["invalid"] = sorted(invalid | {option.name} if data[0] & _INVALID else invalid)
-        await self._ground.settings.keep(_BOOT, kept)
+        if option is BootOption.FLAGS and data[0] & _INVALID:
+            data, value = data[:1], b""  # what is not valid changes nothing
+        if option is BootOption.FLAGS and value:  # the host's, and statemgr says who may
+            found = await self._boot_from(context, value)
+            await self._ground.settings.keep(_BOOT, self._marked(option, data[0], self._kept() | found))
+        elif self._changed(option, data) != self._kept():
+            async with changing(context, _SET, Privilege.CONFIGURE_COMPONENTS, context.host):
+                await self._ground.settings.keep(_BOOT, self._changed(option, data))
         return b""
 
-    async def _take(self, context: Context, option: BootOption, value: bytes, kept: dict[str, Any]) -> dict[str, Any]:
-        """What is to be kept of a new value, when it has been made so."""
-        if option is _MAILBOX:
-            if value[0] >= chassis.MAILBOX_BLOCKS:
-                raise Completion(Code.OUT_OF_RANGE)
-            block = value[1 : 1 + chassis.MAILBOX_BLOCK].ljust(chassis.MAILBOX_BLOCK, b"\0")
-            return {f"{option.name}_{value[0]}": block.hex()}
-        if len(value) != chassis.LENGTHS[option]:
-            raise Completion(Code.LENGTH_INVALID)
-        if option is BootOption.FLAGS:
-            return await self._boot_from(context, value)
-        if option is BootOption.INFO_ACKNOWLEDGE:  # the first byte says which bits of the second are written
-            before = _bytes(kept, option.name, 2)[1]
-            value = bytes((0, before & ~value[0] | value[1] & value[0]))
-        return {option.name: value.hex()}
+    def _in_progress(self, context: Context) -> int:
+        """Whether somebody has said that they change the options, and has not forgotten to say that it is done."""
+        return _IN_PROGRESS if context.clock() < self._progress_until else 0
+
+    def _changed(self, option: BootOption, data: bytes) -> dict[str, Any]:
+        """What is to be kept after a request that is not about the flags themselves."""
+        kept, value = self._kept(), data[1:]
+        return self._marked(option, data[0], kept | (_taken(option, value, kept) if value else {}))
+
+    @staticmethod
+    def _marked(option: BootOption, first: int, kept: dict[str, Any]) -> dict[str, Any]:
+        """With the mark whether an option is valid, which is in the first byte of the request."""
+        invalid = set(kept.get("invalid", [])) - {option.name}
+        return kept | {"invalid": sorted(invalid | {option.name} if first & _INVALID else invalid)}
 
     async def _boot_from(self, context: Context, value: bytes) -> dict[str, Any]:
+        """Have the host boot so; what is to be kept of it."""
+        if len(value) != chassis.LENGTHS[BootOption.FLAGS]:
+            raise Completion(Code.LENGTH_INVALID)
         flags = BootFlags.parse(value)
         override = BootOverride(mode=BootOverrideMode.DISABLED)
         if flags.valid and (flags.device or flags.efi):
@@ -195,29 +206,35 @@ class BootCommands:
         except (Invalid, Refused) as error:
             raise Completion(Code.INVALID_FIELD, error.message) from error
         self._ground.facts.hosts.put(context.host, host)  # it is read back before the stream tells
-        self._let_lapse(context.host, flags)
-        return {"flags": value.hex(), "made": _made(host.boot_override or BootOverride(), host)}
+        made = _made(host.boot_override or BootOverride(), host)
+        self._let_lapse(context.host, flags, made)
+        return {"flags": value.hex(), "made": made}
 
     # --- the 60 s of the specification ----------------------------------------------------------------------------
 
-    def _let_lapse(self, host: str, flags: BootFlags) -> None:
+    def _let_lapse(self, host: str, flags: BootFlags, made: list[int | str]) -> None:
         if self._lapse is not None:
             self._lapse.cancel()
             self._lapse = None
         clearing = _bytes(self._kept(), BootOption.VALID_BIT_CLEARING.name, 1, bytes((chassis.NO_TIMEOUT,)))
         if flags.valid and not clearing[0] & chassis.NO_TIMEOUT:
             self._controlled.clear()
-            self._lapse = self._ground.spawn(self._lapse_later(host))
+            self._lapse = self._ground.spawn(self._lapse_later(host, made))
 
-    async def _lapse_later(self, host: str) -> None:
+    async def _lapse_later(self, name: str, made: list[int | str]) -> None:
+        """Take back what was set, unless a boot has consumed it or somebody has set something else meanwhile."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(chassis.VALID_SECONDS):
                 await self._controlled.wait()
             return
-        await self._ground.bus.ask(HostService.UpdateHost, _request(host, BootOverride(mode=BootOverrideMode.DISABLED)))
+        host = (await self._ground.bus.ask(HostService.GetHost, GetHostRequest(name=name))).host or Host()
+        if _made(host.boot_override or BootOverride(), host) != made:
+            return
+        await self._ground.bus.ask(HostService.UpdateHost, _request(name, BootOverride(mode=BootOverrideMode.DISABLED)))
         kept = self._kept()
-        kept.pop("made", None)
-        await self._ground.settings.keep(_BOOT, kept)
+        if kept.get("made") == made:
+            del kept["made"]
+            await self._ground.settings.keep(_BOOT, kept)
 
 
 def _request(host: str, override: BootOverride) -> UpdateHostRequest:
@@ -230,6 +247,21 @@ def _made(override: BootOverride, host: Host) -> list[int | str]:
     mode = override.mode or BootOverrideMode.DISABLED
     since = str(host.restart_time.seconds) if mode is BootOverrideMode.DISABLED and host.restart_time else ""
     return [int(mode), int(override.target), int(override.firmware), override.http_uri, since]
+
+
+def _taken(option: BootOption, value: bytes, kept: dict[str, Any]) -> dict[str, Any]:
+    """What is to be kept of a new value of an option that is nobody else's."""
+    if option is _MAILBOX:
+        if value[0] >= chassis.MAILBOX_BLOCKS:
+            raise Completion(Code.OUT_OF_RANGE)
+        block = value[1 : 1 + chassis.MAILBOX_BLOCK].ljust(chassis.MAILBOX_BLOCK, b"\0")
+        return {f"{option.name}_{value[0]}": block.hex()}
+    if len(value) != chassis.LENGTHS[option]:
+        raise Completion(Code.LENGTH_INVALID)
+    if option is BootOption.INFO_ACKNOWLEDGE:  # the first byte says which bits of the second are written
+        before = _bytes(kept, option.name, 2)[1]
+        value = bytes((0, before & ~value[0] | value[1] & value[0]))
+    return {option.name: value.hex()}
 
 
 def _bytes(kept: dict[str, Any], name: str, length: int, default: bytes = b"") -> bytes:

@@ -69,6 +69,7 @@ class ChassisCommands:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._timer: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
         self.controlled = asyncio.Event()
         """Set by each power command."""
 
@@ -163,12 +164,12 @@ class ChassisCommands:
     async def _identify(self, context: Context, data: bytes) -> bytes:
         """A light that was turned on for a time goes out also if the door was restarted meanwhile."""
         seconds = chassis.identify(data)
-        if self._timer is not None:
-            self._timer.cancel()
         request = SetChassisIdentifyRequest(name=self._ground.options.chassis, identify=seconds != 0)
-        await context.ask(ChassisService.SetChassisIdentify, request)
-        if seconds:
-            self._timer = self._ground.spawn(self._turn_off(seconds))
+        async with self._turn:
+            await context.ask(ChassisService.SetChassisIdentify, request)
+            if self._timer is not None:  # only now: had the call failed the light would have to go out all the same
+                self._timer.cancel()
+            self._timer = self._ground.spawn(self._turn_off(seconds)) if seconds else None
         until = time.time() + seconds if seconds else 0.0
         if until or self._ground.settings.section(_IDENTIFY).get("until"):
             await self._ground.settings.keep(_IDENTIFY, {"until": until})
@@ -184,5 +185,6 @@ class ChassisCommands:
     async def _turn_off(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         request = SetChassisIdentifyRequest(name=self._ground.options.chassis, identify=False)
-        await self._ground.bus.ask(ChassisService.SetChassisIdentify, request)
-        await self._ground.settings.keep(_IDENTIFY, {"until": 0.0})
+        async with self._turn:
+            await self._ground.bus.ask(ChassisService.SetChassisIdentify, request)
+            await self._ground.settings.keep(_IDENTIFY, {"until": 0.0})

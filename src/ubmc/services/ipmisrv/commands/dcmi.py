@@ -56,8 +56,10 @@ class PowerHistory:
 
     def over(self, current: float, now: float, seconds: float | None) -> Power:
         """Power over the last seconds; None: since we look."""
+        if seconds is None and not self._count:
+            return Power(current, current, current, current, int(time.time()), 0.0)
         if seconds is None:
-            average, period = (self._sum / self._count if self._count else current), now - self._since
+            period, average = now - self._since, self._sum / self._count
             return Power(current, self._lowest, self._highest, average, int(time.time()), period)
         watts = [each for at, each in self._recent if at >= now - seconds] or [current]
         return Power(current, min(watts), max(watts), sum(watts) / len(watts), int(time.time()), seconds)
@@ -149,7 +151,6 @@ class DcmiCommands:
         watts = self._watts()
         if watts is None:
             raise Completion(Code.NOT_IN_THIS_STATE, "there is no reading of the power now")
-        self._history.add(watts, context.clock())
         seconds = dcmi.PERIODS[data[1]] if data[0] == _ENHANCED else None
         return dcmi.power_reading(self._history.over(watts, context.clock(), seconds))
 

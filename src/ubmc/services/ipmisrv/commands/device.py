@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from ubmc.protocols.ipmi import app
 from ubmc.protocols.ipmi.codes import Code, Completion, Level, NetFn
 from ubmc.services.ipmisrv.commands.ground import Ground
+from ubmc.services.ipmisrv.commands.own import changing
 from ubmc.services.ipmisrv.dispatch import Command, Context
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.host_pb import HostState
 from ubmc.v1alpha1.management_controller_pb import RestartManagementControllerRequest
 from ubmc.v1alpha1.management_controller_rpc import ManagementControllerService
@@ -21,6 +23,7 @@ _SEL_LOGGING = 0x08  # BMC Global Enables, bit 3 (Spec table 22-2)
 _NO_DATA = 0x80  # Get Message, Read Event Message Buffer: there is none (Spec tables 22-7 and 22-11)
 _TEXTS = {2: "system_name", 3: "primary_os", 4: "os", 5: "os_version", 7: "hypervisor_url"}
 _INFO = "system_info"
+_SET_ENABLES, _SET_INFO = "Set BMC Global Enables", "Set System Info Parameters"
 
 
 class DeviceCommands:
@@ -48,7 +51,7 @@ class DeviceCommands:
                 NetFn.APP, 0x07, "Get ACPI Power State", user, self._acpi, inband=True, calls="HostService.WatchHosts"
             ),
             Command(NetFn.APP, 0x08, "Get Device GUID", user, self._device_guid, inband=True),
-            Command(NetFn.APP, 0x2E, "Set BMC Global Enables", admin, self._set_enables, 1, inband=True),
+            Command(NetFn.APP, 0x2E, _SET_ENABLES, admin, self._set_enables, 1, inband=True),
             Command(
                 NetFn.APP, 0x2F, "Get BMC Global Enables", user, lambda _c, _d: bytes((self._enables,)), inband=True
             ),
@@ -57,7 +60,7 @@ class DeviceCommands:
             Command(NetFn.APP, 0x33, "Get Message", admin, _nothing, inband=True),
             Command(NetFn.APP, 0x35, "Read Event Message Buffer", admin, _nothing, inband=True),
             Command(NetFn.APP, 0x37, "Get System GUID", Level.NONE, self._system_guid, inband=True),
-            Command(NetFn.APP, 0x58, "Set System Info Parameters", admin, self._set_info, 2, 18),
+            Command(NetFn.APP, 0x58, _SET_INFO, admin, self._set_info, 2, 18),
             Command(NetFn.APP, 0x59, "Get System Info Parameters", user, self._get_info, 4, inband=True),
         )
 
@@ -88,11 +91,19 @@ class DeviceCommands:
     def _system_guid(self, _context: Context, _data: bytes) -> bytes:
         return app.guid(self._ground.system_guid())
 
-    def _set_enables(self, _context: Context, data: bytes) -> bytes:
+    def _set_enables(self, context: Context, data: bytes) -> bytes | Awaitable[bytes]:
         """The event log always logs; the queues of the guest are always empty, so their interrupts may be on."""
-        if not data[0] & _SEL_LOGGING and data[0] & 0xF0:
+        if not data[0] & _SEL_LOGGING or data[0] & 0xF0:
             raise Completion(Code.INVALID_FIELD)
-        self._enables = data[0] & 0x07 | _SEL_LOGGING
+        enables = data[0]
+        if context.inband or enables == self._enables:  # they are the guest's own: each start of a system sets them
+            self._enables = enables
+            return b""
+        return self._set_enables_for(context, enables)
+
+    async def _set_enables_for(self, context: Context, enables: int) -> bytes:
+        async with changing(context, _SET_ENABLES, Privilege.CONFIGURE_MANAGER, self._ground.options.controller):
+            self._enables = enables
         return b""
 
     # --- system information ---------------------------------------------------------------------------------------
@@ -127,17 +138,18 @@ class DeviceCommands:
             if interface.ipv4 is not None:
                 yield from interface.ipv4.addresses
 
-    async def _set_info(self, _context: Context, data: bytes) -> bytes:
+    async def _set_info(self, context: Context, data: bytes) -> bytes:
         """Spec section 22.14a."""
         parameter = data[0]
         if parameter == 0:
             return b""
         if parameter not in _TEXTS:
             raise Completion(app.READ_ONLY if parameter in (1, 6) else app.PARAMETER_NOT_SUPPORTED)
-        draft = self._drafts.setdefault(parameter, app.TextDraft())
-        text = draft.take(data[1], data[2:])
-        kept = dict(self._ground.settings.section(_INFO))
-        await self._ground.settings.keep(_INFO, kept | {_TEXTS[parameter]: text})
+        async with changing(context, _SET_INFO, Privilege.CONFIGURE_MANAGER, self._ground.options.controller):
+            draft = self._drafts.setdefault(parameter, app.TextDraft())
+            text = draft.take(data[1], data[2:])
+            kept = dict(self._ground.settings.section(_INFO))
+            await self._ground.settings.keep(_INFO, kept | {_TEXTS[parameter]: text})
         return b""
 
 

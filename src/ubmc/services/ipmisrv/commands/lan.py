@@ -12,8 +12,10 @@ from ubmc.protocols.ipmi import app, transport
 from ubmc.protocols.ipmi.codes import LAN_CHANNEL, Code, Completion, Level, NetFn
 from ubmc.protocols.ipmi.transport import Lan, LanFacts, Sol
 from ubmc.services.ipmisrv.commands.ground import Ground, check_channel
+from ubmc.services.ipmisrv.commands.own import changing
 from ubmc.services.ipmisrv.dispatch import Command, Context
 from ubmc.services.ipmisrv.settings import SolSettings
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.account_pb import AccountPolicy, GetAccountPolicyRequest
 from ubmc.v1alpha1.account_rpc import AccountService
 from ubmc.v1alpha1.console_pb import Console, ConsoleSettings, GetConsoleRequest, UpdateConsoleRequest
@@ -39,7 +41,9 @@ CALLS = (
 )
 Change = tuple[NetworkInterface, str]
 """What is new, and the field of it."""
+_SET_SOL = "Set SOL Configuration Parameters"
 _ONLY_REVISION = 0x80
+_CLEAR = 0x01  # Get IP/UDP/RMCP Statistics (Spec table 23-6)
 _DEFAULT_PREFIX = 24
 _READ_ONLY = frozenset({Lan.AUTH_SUPPORT, Lan.CIPHER_COUNT, Lan.CIPHER_SUITES, Lan.DESTINATIONS, Lan.IPV6_SUPPORT})
 
@@ -72,7 +76,7 @@ class LanCommands:
                 inband=True,
                 calls="NetworkService.GetNetworkInterface",
             ),
-            Command(net, 0x21, "Set SOL Configuration Parameters", admin, self._set_sol, 3, 10, calls=console),
+            Command(net, 0x21, _SET_SOL, admin, self._set_sol, 3, 10, calls=console),
             Command(
                 net,
                 0x22,
@@ -112,7 +116,7 @@ class LanCommands:
             ipv6=ipv6.enabled,
             ipv6_gateway=ipv6.static_gateway,
             ipv6_static=tuple((each.address, each.prefix_length) for each in static),
-            ipv6_dynamic=tuple((each.address, each.prefix_length) for each in dynamic),
+            ipv6_dynamic=tuple((each.address, each.prefix_length, _how(each.origin)) for each in dynamic),
         )
 
     def _get_lan(self, context: Context, data: bytes) -> bytes | Awaitable[bytes]:
@@ -173,8 +177,10 @@ class LanCommands:
         return None
 
     async def _statistics(self, context: Context, data: bytes) -> bytes:
-        """What the interface has carried; of UDP and RMCP nothing is counted apart."""
+        """What the interface has carried; of UDP and RMCP nothing is counted apart. It cannot be cleared."""
         check_channel(data[0] & 0x0F, context.channel, LAN_CHANNEL)
+        if data[1] & _CLEAR:
+            raise Completion(Code.INVALID_FIELD)
         request = GetNetworkInterfaceRequest(name=self._ground.facts.interface().name)
         found = (await context.ask(NetworkService.GetNetworkInterface, request)).network_interface
         counts = found.statistics if found is not None and found.statistics is not None else InterfaceStatistics()
@@ -229,8 +235,15 @@ class LanCommands:
         elif parameter in (Sol.CHANNEL, Sol.PORT):
             raise Completion(app.READ_ONLY)
         elif parameter is not Sol.SET_IN_PROGRESS:
-            await self._ground.settings.set_sol(_new_sol(self._ground.settings.sol, parameter, value))
+            await self._change_sol(context, parameter, value)
         return b""
+
+    async def _change_sol(self, context: Context, parameter: Sol, value: bytes) -> None:
+        settings = self._ground.settings
+        if _new_sol(settings.sol, parameter, value) == settings.sol:
+            return
+        async with changing(context, _SET_SOL, Privilege.CONFIGURE_MANAGER, self._ground.options.controller):
+            await settings.set_sol(_new_sol(settings.sol, parameter, value))
 
     async def _set_bit_rate(self, context: Context, code: int) -> None:
         if code == await self._bit_rate(context):
@@ -246,6 +259,11 @@ class LanCommands:
             if error.name in ("invalid", "refused", "not_found"):  # a virtual line has no rate
                 raise Completion(app.READ_ONLY, error.message) from error
             raise
+
+
+def _how(origin: AddressOrigin) -> int:
+    """Where a dynamic address comes from; one for the link only makes itself up as those of routers do."""
+    return transport.DHCPV6 if origin is AddressOrigin.DHCP else transport.SLAAC
 
 
 def _static(parameter: int, value: bytes, ipv4: Ipv4) -> Change:

@@ -19,9 +19,11 @@ from ubmc.services.ipmisrv.commands import events
 from ubmc.services.ipmisrv.commands.events import Kept
 from ubmc.services.ipmisrv.commands.facts import follow
 from ubmc.services.ipmisrv.commands.ground import Ground
+from ubmc.services.ipmisrv.commands.own import changing
 from ubmc.services.ipmisrv.commands.sensors import DISABLED
 from ubmc.services.ipmisrv.commands.storage import Reservation
 from ubmc.services.ipmisrv.dispatch import Command, Context
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.event_pb import (
     ClearEventsRequest,
     DeleteEventRequest,
@@ -44,6 +46,7 @@ CALLS = (
     TimeService.UpdateTime,
 )
 TELLS = (IpmiPlatformEvent,)
+_ADD = "Add SEL Entry"
 _OLDEST = "none:0"
 """A cursor of no log: the watch begins at the oldest event."""
 _WRITE_SECONDS = 4.0
@@ -81,7 +84,7 @@ class SelCommands:
             Command(net, 0x41, "Get SEL Allocation Info", user, self._allocation, inband=True, calls=log),
             Command(net, 0x42, "Reserve SEL", user, self._reserve, inband=True),
             Command(net, 0x43, "Get SEL Entry", user, self._entry, 6, inband=True, calls=watch),
-            Command(net, 0x44, "Add SEL Entry", op, self._add_entry, 16, calls="news IpmiPlatformEvent"),
+            Command(net, 0x44, _ADD, op, self._add_entry, 16, calls="news IpmiPlatformEvent"),
             Command(net, 0x46, "Delete SEL Entry", admin, self._delete, 4, calls="EventService.DeleteEvent"),
             Command(net, 0x47, "Clear SEL", admin, self._clear, 6, calls="EventService.ClearEvents"),
             Command(net, 0x48, "Get SEL Time", user, self._time, inband=True, calls="NetworkService.WatchNetwork"),
@@ -218,12 +221,22 @@ class SelCommands:
 
     # --- writing --------------------------------------------------------------------------------------------------
 
-    async def add(self, context: Context, body: bytes) -> int:
+    async def add(self, context: Context, body: bytes, command: str) -> int:
         """Write the bytes 3 to 16 of a record; its id, when it is in the log.
 
+        Args:
+            context: who asks.
+            body: the bytes.
+            command: the name of the command that writes it.
+
         Raises:
+            Denied: the user lacks the privilege.
             TimedOut: it is not there yet; it will be.
         """
+        async with changing(context, command, Privilege.CONFIGURE_COMPONENTS, context.host):
+            return await self._tell_record(context, body)
+
+    async def _tell_record(self, context: Context, body: bytes) -> int:
         reference = secrets.token_hex(8)
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[reference] = future
@@ -239,7 +252,7 @@ class SelCommands:
             self._waiting.pop(reference, None)
 
     async def _add_entry(self, context: Context, data: bytes) -> bytes:
-        return (await self.add(context, sel.check_added(data))).to_bytes(2, "little")
+        return (await self.add(context, sel.check_added(data), _ADD)).to_bytes(2, "little")
 
     async def _delete(self, context: Context, data: bytes) -> bytes:
         self._reservation.check(data[:2], needed=False)

@@ -12,8 +12,10 @@ from ubmc.protocols.ipmi.scale import Scale
 from ubmc.protocols.ipmi.sdr import SensorType
 from ubmc.protocols.ipmi.sensor import Enabled
 from ubmc.services.ipmisrv.commands.ground import Ground
+from ubmc.services.ipmisrv.commands.own import changing
 from ubmc.services.ipmisrv.commands.repository import OWN_STATES, Entry
 from ubmc.services.ipmisrv.dispatch import Command, Context
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.host_pb import HostState
 from ubmc.v1alpha1.sensor_pb import Sensor, SensorThresholds, UpdateSensorThresholdsRequest
 from ubmc.v1alpha1.sensor_rpc import SensorService
@@ -22,7 +24,8 @@ CALLS = (SensorService.UpdateSensorThresholds,)
 DISABLED = "sensor_events"
 """The section of the settings that says which sensors tell no events."""
 _POWER_ON, _SOFT_OFF = 0x0001, 0x0040  # offsets 00h and 06h (Spec table 42-3, type 22h)
-AddEvent = Callable[[Context, bytes], Awaitable[int]]
+AddEvent = Callable[[Context, bytes, str], Awaitable[int]]
+_EVENT, _SET_ENABLE = "Platform Event Message", "Set Sensor Event Enable"
 
 
 class SensorCommands:
@@ -30,7 +33,7 @@ class SensorCommands:
 
     Args:
         ground: what all stand on.
-        add: writes the bytes 3 to 16 of a record into the event log.
+        add: writes the bytes 3 to 16 of a record into the event log, for the command of this name.
         newest: the id and the time of the newest record of the event log.
     """
 
@@ -47,7 +50,7 @@ class SensorCommands:
         return (
             Command(net, 0x00, "Set Event Receiver", Level.ADMINISTRATOR, _set_receiver, 2),
             Command(net, 0x01, "Get Event Receiver", user, lambda _c, _d: bytes((BMC_ADDRESS, 0)), inband=True),
-            Command(net, 0x02, "Platform Event Message", op, self._event, 7, 8, calls=events),
+            Command(net, 0x02, _EVENT, op, self._event, 7, 8, calls=events),
             Command(net, 0x10, "Get PEF Capabilities", user, lambda _c, _d: pef.CAPABILITIES, inband=True),
             Command(net, 0x11, "Arm PEF Postpone Timer", Level.ADMINISTRATOR, lambda _c, _d: b"\x00", 1),
             Command(net, 0x12, "Set PEF Configuration Parameters", Level.ADMINISTRATOR, _set_pef, 1, 40),
@@ -58,7 +61,7 @@ class SensorCommands:
             Command(net, 0x25, "Get Sensor Hysteresis", user, self._hysteresis, 2, inband=True, calls=watch),
             Command(net, 0x26, "Set Sensor Thresholds", op, self._set_thresholds, 8, calls=update),
             Command(net, 0x27, "Get Sensor Thresholds", user, self._thresholds, 1, inband=True, calls=watch),
-            Command(net, 0x28, "Set Sensor Event Enable", op, self._set_enables, 2, 6),
+            Command(net, 0x28, _SET_ENABLE, op, self._set_enables, 2, 6),
             Command(net, 0x29, "Get Sensor Event Enable", user, self._enables, 1, inband=True),
             Command(net, 0x2A, "Re-arm Sensor Events", op, self._rearm, 2, 6),
             Command(net, 0x2B, "Get Sensor Event Status", user, self._status, 1, inband=True, calls=watch),
@@ -183,8 +186,11 @@ class SensorCommands:
         wanted = Enabled.parse(data[1:])
         if not wanted.scanning:
             raise Completion(Code.INVALID_FIELD, "cooling needs its sensors; scanning cannot be turned off")
-        names = self.disabled() - {entry.name} if wanted.events else self.disabled() | {entry.name}
-        await self._ground.settings.keep(DISABLED, {"names": sorted(names)})
+        if wanted.events is (entry.name not in self.disabled()):
+            return b""
+        async with changing(context, _SET_ENABLE, Privilege.CONFIGURE_COMPONENTS, entry.name):
+            names = self.disabled() - {entry.name} if wanted.events else self.disabled() | {entry.name}
+            await self._ground.settings.keep(DISABLED, {"names": sorted(names)})
         return b""
 
     def _rearm(self, context: Context, data: bytes) -> bytes:
@@ -194,7 +200,7 @@ class SensorCommands:
 
     async def _event(self, context: Context, data: bytes) -> bytes:
         record = sel.platform_event(data, inband=context.inband, software=REMOTE_CONSOLE)
-        await self._add(context, record)
+        await self._add(context, record, _EVENT)
         return b""
 
     def _last_processed(self, _context: Context, _data: bytes) -> bytes:

@@ -22,16 +22,21 @@ _RACK_MOUNT = 0x17  # chassis type (SMBIOS 3.7, table 17)
 
 
 class Reservation:
-    """The number by which a client notices that what it reads in parts is not the same any more (Spec section 31.4)."""
+    """The number by which a client notices that what it reads in parts is not the same any more (Spec section 31.4).
+
+    The specification lets each reservation cancel the one before. Then whoever reserves again and again would keep all
+    others from clearing or reading anything. So as long as nothing has changed everybody gets the same number.
+    """
 
     def __init__(self) -> None:
         self._number = 0
         self._good = False
 
     def reserve(self) -> bytes:
-        """A new one; the one before is cancelled."""
-        self._number = self._number % 0xFFFF + 1
-        self._good = True
+        """The one that holds, or a new one."""
+        if not self._good:
+            self._number = self._number % 0xFFFF + 1
+            self._good = True
         return self._number.to_bytes(2, "little")
 
     def cancel(self) -> None:

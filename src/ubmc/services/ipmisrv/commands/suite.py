@@ -15,6 +15,7 @@ from ubmc.services.ipmisrv.commands import (
     device,
     facts,
     lan,
+    own,
     sel,
     sensors,
     storage,
@@ -54,7 +55,7 @@ class Suite:
 
     calls = tuple(dict.fromkeys((*facts.CALLS, *(token for part in _PARTS for token in part.CALLS))))
     """What the door calls as itself: to follow the machine, for its guests, and for what outlasts a session."""
-    tells = sel.TELLS
+    tells = (*sel.TELLS, *own.TELLS)
 
     def __init__(self, bus: Bus, settings: Settings, options: SuiteOptions, sessions: SessionsView) -> None:
         self._ground = Ground(bus, settings, options, sessions)

@@ -10,7 +10,9 @@ from ubmc.protocols.ipmi import app
 from ubmc.protocols.ipmi.app import NewAccess, PasswordChange
 from ubmc.protocols.ipmi.codes import LAN_CHANNEL, SYSTEM_INTERFACE, Code, Completion, Level, NetFn
 from ubmc.services.ipmisrv.commands.ground import Ground, check_channel
+from ubmc.services.ipmisrv.commands.own import changing
 from ubmc.services.ipmisrv.dispatch import Command, Context
+from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.user_pb import (
     IpmiPrivilege,
     IpmiSecretTest,
@@ -33,6 +35,7 @@ CALLS = (
 )
 _ROLES = {Level.USER: "ReadOnly", Level.OPERATOR: "Operator", Level.ADMINISTRATOR: "Administrator"}
 _SOL = 1 << 1  # standard payload 1 (Spec table 24-8)
+_SET_PAYLOAD = "Set User Payload Access"
 NO_SOL = "payload_access"
 """The section of the settings that says which user ids may not open SOL."""
 
@@ -62,7 +65,7 @@ class UserCommands:
             Command(net, 0x46, "Get User Name", op, self._name, 1, inband=True, calls=users),
             Command(net, 0x47, "Set User Password", admin, self._password, 2, 22, calls=secret),
             Command(net, 0x56, "Set Channel Security Keys", admin, self._security_keys, 3, 23),
-            Command(net, 0x4C, "Set User Payload Access", admin, self._set_payload_access, 6),
+            Command(net, 0x4C, _SET_PAYLOAD, admin, self._set_payload_access, 6),
             Command(net, 0x4D, "Get User Payload Access", op, self._payload_access, 2, inband=True),
         )
 
@@ -206,8 +209,10 @@ class UserCommands:
         """Only SOL can be taken away; messages are what Set User Access is about (Spec table 24-8)."""
         check_channel(data[0] & 0x0F, context.channel, LAN_CHANNEL)
         user_id, enable = _user_id(data[1] & 0x3F), data[1] >> 6 == 0
-        without = self._without_sol()
-        if data[2] & _SOL:
+        if not data[2] & _SOL or enable is (user_id not in self._without_sol()):
+            return b""
+        async with changing(context, _SET_PAYLOAD, Privilege.CONFIGURE_USERS, f"user id {user_id}"):
+            without = self._without_sol()
             without = without - {user_id} if enable else without | {user_id}
             await self._ground.settings.keep(NO_SOL, {"no_sol": sorted(without)})
         return b""

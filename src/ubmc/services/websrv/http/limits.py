@@ -37,7 +37,8 @@ class Limits:
     pipeline_requests: int = 16
     websocket_message_bytes: int = 256 << 10
     flood_seconds: float = 10.0
-    h2_streams: int = 32
+    h2_streams: int = 100
+    """No fewer (RFC 9113, 6.5.2): a browser has one connection for all its tabs, and each has some streams open."""
     h2_window_bytes: int = 128 << 10
     h2_resets: int = 100
     h2_settings: int = 20

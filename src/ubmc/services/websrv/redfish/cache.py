@@ -16,6 +16,8 @@ from ubmc.services.websrv.redfish.model import Model
 
 Header = tuple[bytes, bytes]
 JSON = b"application/json; charset=utf-8"
+MOST_KEPT = 4096
+"""So many resources are kept at once, the latest; a board with 300 sensors has some 500."""
 
 
 @dataclass(slots=True)
@@ -82,8 +84,14 @@ class Cache:
         keys = frozenset(key for key in view.read if key[1] == ALL or key[0] not in whole)
         until = math.floor(view.now) + 1.0 if resource.volatile else math.inf
         made = Rendered(found, data, tag, headers(found, tag), keys, self._facts.revision, until)
-        self._kept[path] = made
+        self._keep(path, made)
         return made
+
+    def _keep(self, path: str, made: Rendered) -> None:
+        self._kept.pop(path, None)
+        while len(self._kept) >= MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[path] = made
 
 
 def headers(found: Found, tag: bytes) -> tuple[Header, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ubmc.kit.errors import Unauthenticated
 from ubmc.kit.schema import Schema
@@ -98,8 +98,24 @@ class Unit:
     """`Boot/BootSourceOverrideTarget`, ...: all that `run` takes."""
     run: Callable[[Context, Values], Awaitable[None]]
     """Gets those that were sent. What it raises is told at each of these properties."""
+    rpc: Rpc | None
+    """As in `By`."""
 
 
+Handler = TypeVar("Handler")
+
+
+@dataclass(frozen=True, slots=True)
+class By(Generic[Handler]):
+    """What carries out a change, and the call by which it does."""
+
+    run: Handler
+    rpc: Rpc | None
+    """The first call that changes something, which the audit trail names when somebody may not do this. None where no
+    service does it."""
+
+
+Rpc = Unary[Any, Any]
 Stream = Callable[["Context", Scope, Receive, Send], Awaitable[None]]
 Load = Callable[[Context, Query], Awaitable[Body | None]]
 Act = Callable[[Context, Values], Awaitable[Done]]
@@ -112,10 +128,10 @@ class Family:
     """What services do for one family of resources. All keys are templates of `protocols/redfish`."""
 
     patches: Mapping[str, tuple[Unit, ...]] = field(default_factory=dict)
-    actions: Mapping[tuple[str, str], Act] = field(default_factory=dict)
+    actions: Mapping[tuple[str, str], By[Act]] = field(default_factory=dict)
     """By template and name of the action."""
-    creates: Mapping[str, Create] = field(default_factory=dict)
-    deletes: Mapping[str, Delete] = field(default_factory=dict)
+    creates: Mapping[str, By[Create]] = field(default_factory=dict)
+    deletes: Mapping[str, By[Delete]] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
     """By path: what answers a GET itself, bytes and all, to whoever may log in (server-sent events). A path that ends
     in `/*` stands for all below it."""
@@ -133,9 +149,9 @@ class Families:
 
     def __init__(self, families: tuple[Family, ...], offered: frozenset[tuple[str, str]]) -> None:
         self.patches: dict[str, tuple[Unit, ...]] = {}
-        self.actions: dict[tuple[str, str], Act] = {}
-        self.creates: dict[str, Create] = {}
-        self.deletes: dict[str, Delete] = {}
+        self.actions: dict[tuple[str, str], By[Act]] = {}
+        self.creates: dict[str, By[Create]] = {}
+        self.deletes: dict[str, By[Delete]] = {}
         self.loads: dict[str, Load] = {}
         self.streams: dict[str, Stream] = {}
         for family in families:

@@ -23,6 +23,7 @@ from ubmc.v1alpha1.chassis_pb import ListChassisRequest, WatchChassisRequest
 from ubmc.v1alpha1.chassis_rpc import ChassisService
 from ubmc.v1alpha1.console_pb import ListConsolesRequest, WatchConsolesRequest
 from ubmc.v1alpha1.console_rpc import ConsoleService
+from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.host_pb import ListHostsRequest, WatchHostsRequest
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.inventory_pb import ListAssetsRequest, WatchAssetsRequest
@@ -32,11 +33,11 @@ from ubmc.v1alpha1.led_rpc import LedService
 from ubmc.v1alpha1.management_controller_pb import ListManagementControllersRequest
 from ubmc.v1alpha1.management_controller_rpc import ManagementControllerService
 from ubmc.v1alpha1.network_rpc import NetworkService, TimeService
-from ubmc.v1alpha1.security_pb import GetSecurityPolicyRequest
+from ubmc.v1alpha1.security_pb import GetSecurityPolicyRequest, WatchDoorRequest
 from ubmc.v1alpha1.security_rpc import SecurityService
 from ubmc.v1alpha1.sensor_pb import ListSensorsRequest, WatchSensorsRequest
 from ubmc.v1alpha1.sensor_rpc import SensorService
-from ubmc.v1alpha1.system_pb import GetHealthRequest, GetSystemRequest
+from ubmc.v1alpha1.system_pb import GetHealthRequest, GetHealthResponse, GetSystemRequest
 from ubmc.v1alpha1.system_rpc import SystemService
 from ubmc.v1alpha1.thermal_pb import ListCoolingDevicesRequest, ListThermalZonesRequest, WatchThermalZonesRequest
 from ubmc.v1alpha1.thermal_rpc import ThermalService
@@ -44,6 +45,7 @@ from ubmc.v1alpha1.thermal_rpc import ThermalService
 PAGE = 1000
 SENSOR_SECONDS = 0.5
 POLL_SECONDS = 10.0
+SOON_SECONDS = 1.0
 Row = tuple[str, str, Any]
 """Kind, name, message."""
 Load = Callable[[Bus, Facts], AsyncIterator[Row]]
@@ -65,6 +67,8 @@ class Feed:
     """What one update tells."""
     gone: Callable[[Any], list[tuple[str, str]]] = lambda _update: []
     """Which of it is gone."""
+    poll_seconds: Callable[[Facts], float] = lambda _facts: POLL_SECONDS
+    """Without a stream: when to load anew, though there is no news."""
 
 
 def _listing(kind: str, token: Unary[Any, Any], request: Anything, attribute: str) -> Load:
@@ -100,6 +104,12 @@ def _together(*loads: Load) -> Load:
                 yield row
 
     return load
+
+
+def _health_poll(facts: Facts) -> float:
+    """There is news of what fails and works again, but not of what starts for the first time."""
+    told: GetHealthResponse | None = facts.rows("health").get("")
+    return POLL_SECONDS if told is not None and told.health is Severity.OK else SOON_SECONDS
 
 
 async def _bios(bus: Bus, _facts: Facts) -> AsyncGenerator[Row, None]:
@@ -138,7 +148,12 @@ def _network_gone(update: network_pb.WatchNetworkResponse) -> list[tuple[str, st
 
 FEEDS: tuple[Feed, ...] = (
     Feed(("system",), "SystemService", _one("system", SystemService.GetSystem, GetSystemRequest(), "system")),
-    Feed(("health",), "SystemService", _one("health", SystemService.GetHealth, GetHealthRequest(), "")),
+    Feed(
+        ("health",),
+        "SystemService",
+        _one("health", SystemService.GetHealth, GetHealthRequest(), ""),
+        poll_seconds=_health_poll,
+    ),
     Feed(
         ("policy",),
         "AccountService",
@@ -148,6 +163,8 @@ FEEDS: tuple[Feed, ...] = (
         ("security",),
         "SecurityService",
         _one("security", SecurityService.GetSecurityPolicy, GetSecurityPolicyRequest(), "policy"),
+        (SecurityService.WatchDoor, WatchDoorRequest()),
+        lambda update: [("security", "", update.policy)] if update.policy is not None else [],
     ),
     Feed(
         ("controller",),

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from ubmc.kit.bus import Bus
 from ubmc.kit.errors import UbmcError, Unavailable
 from ubmc.protocols.redfish.facts import Facts
-from ubmc.services.websrv.redfish.feeds import FEEDS, POLL_SECONDS, Feed
+from ubmc.services.websrv.redfish.feeds import FEEDS, Feed
 
 log = logging.getLogger("ubmc.redfish")
 
@@ -41,7 +41,9 @@ class Model:
         self._feeds = feeds
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
-        self._asked: dict[str, asyncio.Event] = {kind: asyncio.Event() for feed in feeds for kind in feed.kinds}
+        self._asked: dict[str, asyncio.Event] = {}
+        for feed in feeds:
+            self._asked |= dict.fromkeys(feed.kinds, asyncio.Event())
         self._used = 0.0
         self._watching: asyncio.Task[None] | None = None
 
@@ -124,9 +126,9 @@ class Model:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _load(self, feed: Feed) -> None:
+        self._asked[feed.kinds[0]].clear()  # before we look: what comes while we look is looked at too
         rows = [row async for row in feed.load(self._bus, self.facts)]
         for kind in feed.kinds:
-            self._asked[kind].clear()
             self.facts.keep_only(kind, {name for of, name, _ in rows if of == kind})
         for kind, name, row in rows:
             if not self.facts.fed(kind) or self.facts.rows(kind).get(name) != row:
@@ -143,7 +145,7 @@ class Model:
         if feed.watch is None:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
+                    async with asyncio.timeout(feed.poll_seconds(self.facts)):
                         await self._asked[feed.kinds[0]].wait()
                 await self._load(feed)
         async with contextlib.aclosing(self._bus.watch(*feed.watch)) as updates:

@@ -5,6 +5,7 @@ The way of a GET of something that is cached is short on purpose: one look-up fo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -31,6 +32,7 @@ from ubmc.services.websrv.redfish.context import Context, Families
 from ubmc.services.websrv.redfish.families import families
 from ubmc.services.websrv.redfish.model import Model
 from ubmc.services.websrv.redfish.reader import Reader
+from ubmc.services.websrv.redfish.refusals import have_recorded
 from ubmc.services.websrv.redfish.writer import Outcome, Writer
 from ubmc.services.websrv.responses import COMMON, declared_length, headers_of
 from ubmc.v1alpha1.access_pb import Privilege
@@ -201,8 +203,8 @@ class Redfish:
         identity: Identity | None = None
         limit = PUBLIC_BODY
         if not (method == "POST" and resource.open_create and found.action is None):
-            needs = found.action.needs if found.action is not None else resource.write
-            identity = await self._identified(needs, headers, peer)
+            identity = await self._forwarder.identify(headers, peer)
+            await self._check_writer(receive, method, self._context(path, found, headers, peer, identity))
             limit = BODY
         if declared_length(headers) > limit:
             raise TooLarge("the body is too large")
@@ -222,6 +224,23 @@ class Redfish:
                 case _:
                     outcome = await self._writer.delete(context)
         await _send_outcome(send, outcome)
+
+    async def _check_writer(self, receive: Receive, method: str, context: Context) -> None:
+        """Refuse whoever may not change this, and let the audit trail know.
+
+        Raises:
+            RedfishError: they may not.
+        """
+        found = context.found
+        if context.may(*(found.action.needs if found.action is not None else found.resource.needs(method))):
+            return
+        data = b""
+        if method == "PATCH":
+            with contextlib.suppress(TooLarge):
+                data = await read_body(receive, PUBLIC_BODY)
+        await have_recorded(context, self._families, method, data)
+        assert context.identity is not None
+        raise _denied(context.identity)
 
     def _context(
         self, path: str, found: Found, headers: Mapping[str, str], peer: Peer, identity: Identity | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,22 +12,28 @@ import orjson
 from ubmc.kit.errors import NotFound
 from ubmc.protocols.redfish.facts import NotFed, View
 from ubmc.protocols.redfish.messages import Message, RedfishError, missing
-from ubmc.protocols.redfish.query import NOTHING, Expand, Query, page, select
+from ubmc.protocols.redfish.query import NOTHING, Expand, Query, Selection, page, select
 from ubmc.protocols.redfish.render import etag, render
 from ubmc.protocols.redfish.resource import Body, Found
 from ubmc.protocols.redfish.tree import EXCERPTS
+from ubmc.services.websrv.redfish.bites import BITE, Bites, Turns
 from ubmc.services.websrv.redfish.cache import Cache, Rendered, headers
 from ubmc.services.websrv.redfish.context import Context, Load
 from ubmc.services.websrv.redfish.model import Model
 
-MOST_EXPANDED = 5000
 At = Callable[[str, Found], Context]
 """A context of the same caller for another resource."""
 
 
-@dataclass(slots=True)
-class _Budget:
-    left: int = MOST_EXPANDED
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One level of an expansion."""
+
+    how: Expand
+    bites: Bites
+    above: frozenset[str]
+    """The resources that it stands in."""
+    chosen: Selection | None
 
 
 class Reader:
@@ -36,6 +43,7 @@ class Reader:
         self._cache = cache
         self._model = model
         self._loads = loads
+        self._turns = Turns()
 
     async def read(self, context: Context, query: Query = NOTHING) -> Rendered:
         """One resource, or what a query makes of it.
@@ -97,16 +105,17 @@ class Reader:
             return await self._only(context, query, body, plain)
         if query.excerpt:
             body = self._excerpt(resource.type, body)
-        if query.filter is not None:
+        if query.filter is not None and not resource.pages:
             body = await self._filtered(context, query, body)
         if query.pages and not resource.pages:
             body = page(body, query)
         if query.expand is not None:
-            body = await self._expanded(context, query.expand, body, _Budget(), query)
+            async with self._turns.bites(context.user) as bites:
+                body = await self._expanded(context, query.expand, body, bites, query=query)
         elif query.select is not None:
             body = select(body, query.select)
         data = orjson.dumps(body)
-        tag = etag(data)
+        tag = plain.tag if query.part else etag(data)
         return Rendered(context.found, data, tag, headers(context.found, tag), frozenset(), 0)
 
     async def _only(self, context: Context, query: Query, body: Body, plain: Rendered) -> Rendered:
@@ -129,7 +138,9 @@ class Reader:
     async def _filtered(self, context: Context, query: Query, body: Body) -> Body:
         assert query.filter is not None
         kept = []
-        for member in body["Members"]:
+        for number, member in enumerate(body["Members"], 1):
+            if not number % BITE:
+                await asyncio.sleep(0)
             inner = self._at(context, member["@odata.id"])
             if inner is None:
                 continue
@@ -161,39 +172,43 @@ class Reader:
     # --- expansion ------------------------------------------------------------------------------------------------
 
     async def _expanded(
-        self, context: Context, how: Expand, body: Body, budget: _Budget, query: Query | None = None
+        self,
+        context: Context,
+        how: Expand,
+        body: Body,
+        bites: Bites,
+        above: frozenset[str] = frozenset(),
+        query: Query | None = None,
     ) -> Body:
-        """A body whose links are replaced by what they lead to."""
-        chosen = query.select if query is not None else None
+        """A body whose links are replaced by what they lead to; those that lead back up stay links."""
+        level = _Level(how, bites, above | {context.path}, query.select if query is not None else None)
         members = context.found.resource.collection
         found: Body = {}
         for name, value in body.items():
             if name.startswith(("@", "#")) or name == "Actions":
                 found[name] = value
             elif name == "Links":
-                found[name] = await self._inside(context, how, value, budget, chosen) if how.dependent else value
+                found[name] = await self._inside(context, level, value) if how.dependent else value
             else:
                 wanted = how.subordinate or (members and name == "Members")
-                found[name] = await self._inside(context, how, value, budget, chosen) if wanted else value
-        return select(found, chosen) if chosen is not None and not members else found
+                found[name] = await self._inside(context, level, value) if wanted else value
+        return select(found, level.chosen) if level.chosen is not None and not members else found
 
-    async def _inside(self, context: Context, how: Expand, value: Any, budget: _Budget, chosen: Any) -> Any:
+    async def _inside(self, context: Context, level: _Level, value: Any) -> Any:
         if isinstance(value, list):
-            return [await self._inside(context, how, each, budget, chosen) for each in value]
+            return [await self._inside(context, level, each) for each in value]
         if not isinstance(value, dict):
             return value
         if value.keys() == {"@odata.id"}:
-            return await self._replaced(context, how, value, budget, chosen)
-        return {name: await self._inside(context, how, each, budget, chosen) for name, each in value.items()}
+            return await self._replaced(context, level, value)
+        return {name: await self._inside(context, level, each) for name, each in value.items()}
 
-    async def _replaced(self, context: Context, how: Expand, link: Body, budget: _Budget, chosen: Any) -> Any:
-        """What a link leads to; the link itself where the caller may not go."""
+    async def _replaced(self, context: Context, level: _Level, link: Body) -> Any:
+        """What a link leads to; the link itself where the caller may not go, or comes from."""
         inner = self._at(context, link["@odata.id"])
-        if inner is None:
+        if inner is None or inner.path in level.above:
             return link
-        budget.left -= 1
-        if budget.left < 0:
-            raise RedfishError(507, Message("InsufficientStorage"))
+        await level.bites.one_more()
         kept = self._cache.kept(inner.path)
         try:
             plain = kept if kept is not None else await self._one(inner)
@@ -203,11 +218,12 @@ class Reader:
             raise
         except NotFound:  # this board has no such service
             return link
+        chosen, how = level.chosen, level.how
         select_members = chosen is not None and context.found.resource.collection
         if how.levels <= 1 and not select_members:
             return orjson.Fragment(plain.data)
         content = orjson.loads(plain.data)
         if how.levels > 1:
             deeper = Expand(how.subordinate, how.dependent, how.levels - 1)
-            content = await self._expanded(inner, deeper, content, budget)
-        return select(content, chosen) if select_members else content
+            content = await self._expanded(inner, deeper, content, level.bites, level.above)
+        return select(content, chosen) if select_members and chosen is not None else content

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
 import orjson
 
-from ubmc.kit.errors import FACES, UbmcError
+from ubmc.kit.errors import Invalid, UbmcError
 from ubmc.protocols.redfish.facts import NotFed
 from ubmc.protocols.redfish.messages import Message, RedfishError, of_error, success
 from ubmc.protocols.redfish.render import annotate, same_tag
 from ubmc.protocols.redfish.resource import Action, Body
-from ubmc.protocols.redfish.shape import Shape, Values, check_action, check_new, check_patch, parse
+from ubmc.protocols.redfish.shape import (
+    Shape,
+    Values,
+    check_action,
+    check_new,
+    check_patch,
+    is_of_value,
+    of_action,
+    parse,
+)
 from ubmc.protocols.redfish.types import ROOT
 from ubmc.services.websrv.redfish.cache import Rendered
 from ubmc.services.websrv.redfish.context import Context, Done, Families, Made, Unit
+from ubmc.services.websrv.redfish.families.blame import blamed, same
 from ubmc.services.websrv.redfish.reader import Reader
-
-log = logging.getLogger("ubmc.redfish")
 
 MONITORS = f"{ROOT}/TaskService/TaskMonitors"
 
@@ -77,7 +85,7 @@ class Writer:
         try:
             after = await self._reader.read(context)
         except UbmcError:  # whoever changes their own password may have to log in again; it is changed all the same
-            return Outcome(204)
+            return Outcome(200, annotate({}, tuple(problems))) if problems else Outcome(204)
         if problems:
             return Outcome(200, annotate(orjson.loads(after.data), tuple(problems)), headers=_tags(after))
         return Outcome(200, resource=after)
@@ -97,8 +105,8 @@ class Writer:
                 await _fed(context, unit.run(context, wanted))
                 done = True
             except UbmcError as error:
-                refused = of_error(error, context.path, _blamed(error, wanted))
-                if error.name in ("unauthenticated", "denied"):
+                refused = of_error(error, context.path, _blamed(error, wanted) or tuple(wanted))
+                if error.name in ("unauthenticated", "denied") and not done:
                     raise refused from None
                 problems += refused.messages
                 statuses.append(refused.status)
@@ -114,7 +122,8 @@ class Writer:
         resource = context.found.resource
         assert resource.create is not None
         values = _new(resource.create, data)
-        made = await _fed(context, self._families.creates[resource.template](context, values))
+        with _telling(context.path, values):
+            made = await _fed(context, self._families.creates[resource.template].run(context, values))
         headers = (("location", made.path), *made.headers)
         if made.body is not None:
             return Outcome(201, made.body, headers=headers)
@@ -145,16 +154,23 @@ class Writer:
         checked = check_action(action.name, action.parameters, parse(data) if data.strip() else {}, offered)
         if checked.problems:
             raise RedfishError(400, *checked.problems)
-        done = await _fed(context, self._families.actions[(resource.template, action.name)](context, checked.values))
+        work = self._families.actions[(resource.template, action.name)].run(context, checked.values)
+        with _telling(context.path, checked.values, action.name):
+            done = await _fed(context, work)
         return _acted(done, context.headers)
 
     # --- DELETE ---------------------------------------------------------------------------------------------------
 
     async def delete(self, context: Context) -> Outcome:
-        """Delete a member."""
-        resource = context.found.resource
-        await self._reader.read(context)
-        await _fed(context, self._families.deletes[resource.template](context))
+        """Delete a member.
+
+        Raises:
+            RedfishError: 412, it is not what `If-Match` says.
+        """
+        lock = self._locks.setdefault(context.path, asyncio.Lock())
+        async with lock:
+            _check_tag(context.headers, await self._reader.read(context))
+            await _fed(context, self._families.deletes[context.found.resource.template].run(context))
         return Outcome(204)
 
 
@@ -208,14 +224,32 @@ def _tags(rendered: Rendered) -> tuple[tuple[str, str], ...]:
 
 
 def _blamed(error: UbmcError, values: Values) -> tuple[str, ...]:
-    """The properties that an error is about: those whose names it says, else all that were to be changed."""
-    said = {violation.field.rpartition(".")[2].lower() for violation in error.violations}
-    named = [path for path in values if path.rpartition("/")[2].lower() in said]
-    return tuple(named or values)
+    """The properties that an error is about, by their names; none if it says no name that was sent."""
+    return blamed(error, {path.rpartition("/")[2]: path for path in values})
 
 
-def refusal(error: UbmcError, path: str) -> RedfishError:
-    """An error of a service, as an answer of its own."""
-    if FACES[error.name].http >= 500:
-        log.info("a service could not answer Redfish", extra={"path": path, "why": error.message})
-    return of_error(error, path)
+@contextlib.contextmanager
+def _telling(path: str, values: Values, action: str = "") -> Iterator[None]:
+    """Turn what services say about fields into what was sent: properties, or the parameters of an action."""
+    try:
+        yield
+    except Invalid as error:
+        refused = of_error(error, path, _blamed(error, values))
+    except RedfishError as error:
+        refused = error
+    else:
+        return
+    if action:
+        messages = [_of_parameter(message, action, values) for message in refused.messages]
+        refused = RedfishError(refused.status, *messages, retry_seconds=refused.retry_seconds)
+    raise refused
+
+
+def _of_parameter(message: Message, action: str, values: Values) -> Message:
+    """About the parameter that it names, in our words or in the service's; else about the only one there is."""
+    if not is_of_value(message):
+        return message
+    said = message.related or message.args[:1]
+    parameter = next((name for name in values for each in said if same(name) == same(each.removeprefix("/"))), "")
+    parameter = parameter or (next(iter(values)) if len(values) == 1 else "")
+    return of_action(message, action, parameter) if parameter else message

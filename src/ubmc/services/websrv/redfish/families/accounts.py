@@ -17,8 +17,9 @@ from ubmc.protocols.redfish.resource import Body, members
 from ubmc.protocols.redfish.shape import Values
 from ubmc.protocols.redfish.tree import TREE
 from ubmc.services.websrv.peer import Basic
-from ubmc.services.websrv.redfish.context import Context, Done, Family, Made, Unit
+from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Made, Unit
 from ubmc.services.websrv.redfish.families.blame import blaming
+from ubmc.services.websrv.redfish.families.managers import change_security
 from ubmc.v1alpha1.access_pb import Privilege
 from ubmc.v1alpha1.account_pb import (
     AccountPolicy,
@@ -38,7 +39,6 @@ from ubmc.v1alpha1.security_pb import (
     GetSecurityPolicyRequest,
     ListTrustedCertificatesRequest,
     SecurityPolicy,
-    UpdateSecurityPolicyRequest,
 )
 from ubmc.v1alpha1.security_rpc import SecurityService
 from ubmc.v1alpha1.user_pb import (
@@ -69,6 +69,16 @@ _POLICY = {
     "AccountLockoutCounterResetAfter": "lockout_window_seconds",
 }
 _USER_FIELDS = {"password": "Password", "newPassword": "Password", "role": "RoleId", "name": "UserName"}
+_LDAP_FIELDS = {
+    "servers": "LDAP/ServiceAddresses",
+    "bind_dn": "LDAP/Authentication/Username",
+    "bind_password": "LDAP/Authentication/Password",
+    "timeout_seconds": "LDAP/TimeoutSeconds",
+    "user_base_dn": "LDAP/LDAPService/SearchSettings/BaseDistinguishedNames",
+    "user_attribute": "LDAP/LDAPService/SearchSettings/UsernameAttribute",
+    "group_attribute": "LDAP/LDAPService/SearchSettings/GroupsAttribute",
+    "role_mappings": "LDAP/RemoteRoleMapping",
+}
 _CLIENT = "MultiFactorAuth/ClientCertificate"
 _SEARCH = "LDAP/LDAPService/SearchSettings"
 
@@ -91,14 +101,14 @@ async def _change_policy(context: Context, values: Values) -> None:
     for name, value in values.items():
         setattr(policy, _POLICY[name], value or 0)
     request = UpdateAccountPolicyRequest(policy=policy, update_mask=FieldMask(paths=paths))
-    await context.call(AccountService.UpdateAccountPolicy, request)
-    context.model.refresh("policy")
+    with blaming(context.path, {field: name for name, field in _POLICY.items()}, tuple(values)):
+        answer = await context.call(AccountService.UpdateAccountPolicy, request)
+    context.model.put("policy", "", answer.policy)
 
 
 async def _change_basic(context: Context, values: Values) -> None:
     policy = SecurityPolicy(basic_auth=values["HTTPBasicAuth"] == "Enabled")
-    request = UpdateSecurityPolicyRequest(policy=policy, update_mask=FieldMask(paths=["basic_auth"]))
-    await context.call(SecurityService.UpdateSecurityPolicy, request)
+    await change_security(context, policy, "basic_auth")
 
 
 async def _change_client_certificates(context: Context, values: Values) -> None:
@@ -108,8 +118,7 @@ async def _change_client_certificates(context: Context, values: Values) -> None:
     respond = values.get(f"{_CLIENT}/RespondToUnauthenticatedClients", mode is not ClientCertificates.REQUIRED)
     wanted = ClientCertificates.OPTIONAL if respond else ClientCertificates.REQUIRED
     policy = SecurityPolicy(client_certificates=wanted if enabled else ClientCertificates.OFF)
-    request = UpdateSecurityPolicyRequest(policy=policy, update_mask=FieldMask(paths=["client_certificates"]))
-    await context.call(SecurityService.UpdateSecurityPolicy, request)
+    await change_security(context, policy, "client_certificates")
 
 
 async def _change_ldap(context: Context, values: Values) -> None:
@@ -138,17 +147,21 @@ async def _change_ldap(context: Context, values: Values) -> None:
     if "LDAP/RemoteRoleMapping" in values:
         ldap.role_mappings = [_mapping(each) for each in values["LDAP/RemoteRoleMapping"]]
         paths.append("role_mappings")
-    with blaming(context.path, {}, tuple(values)):
+    with blaming(context.path, _LDAP_FIELDS, tuple(values)):
         await context.call(AccountService.UpdateLdap, UpdateLdapRequest(ldap=ldap, update_mask=FieldMask(paths=paths)))
 
 
 def _servers(addresses: list[str]) -> tuple[list[str], LdapSecurity]:
     """Servers and how they are spoken to: `ldaps://` from the first byte, `ldap://` by StartTLS, never without TLS."""
-    found = [urlsplit(address if "://" in address else f"ldaps://{address}") for address in addresses]
+    property_ = "LDAP/ServiceAddresses"
+    wrong = RedfishError(400, Message("PropertyValueError", (property_,), (f"/{property_}",)))
+    try:
+        found = [urlsplit(address if "://" in address else f"ldaps://{address}") for address in addresses]
+    except ValueError:
+        raise wrong from None
     schemes = {each.scheme for each in found}
     if len(schemes) > 1 or not schemes <= {"ldap", "ldaps"}:
-        property_ = "LDAP/ServiceAddresses"
-        raise RedfishError(400, Message("PropertyValueError", (property_,), (f"/{property_}",)))
+        raise wrong
     security = LdapSecurity.STARTTLS if schemes == {"ldap"} else LdapSecurity.LDAPS
     return [each.netloc for each in found], security
 
@@ -336,26 +349,34 @@ FAMILY = Family(
     },
     patches={
         accounts.SERVICE: (
-            Unit(tuple(_POLICY), _change_policy),
-            Unit(("HTTPBasicAuth",), _change_basic),
-            Unit((f"{_CLIENT}/Enabled", f"{_CLIENT}/RespondToUnauthenticatedClients"), _change_client_certificates),
-            Unit(_LDAP_PATHS, _change_ldap),
+            Unit(tuple(_POLICY), _change_policy, AccountService.UpdateAccountPolicy),
+            Unit(("HTTPBasicAuth",), _change_basic, SecurityService.UpdateSecurityPolicy),
+            Unit(
+                (f"{_CLIENT}/Enabled", f"{_CLIENT}/RespondToUnauthenticatedClients"),
+                _change_client_certificates,
+                SecurityService.UpdateSecurityPolicy,
+            ),
+            Unit(_LDAP_PATHS, _change_ldap, AccountService.UpdateLdap),
         ),
         _ACCOUNT: (
-            Unit(("Password",), _change_password),
-            Unit(("RoleId", "Enabled", "PasswordChangeRequired"), _change_account),
-            Unit(("Locked",), _lock),
+            Unit(("Password",), _change_password, UserService.ChangePassword),
+            Unit(("RoleId", "Enabled", "PasswordChangeRequired"), _change_account, UserService.UpdateUser),
+            Unit(("Locked",), _lock, UserService.UnlockUser),
         ),
-        _ROLE: (Unit(("AssignedPrivileges",), _change_role),),
+        _ROLE: (Unit(("AssignedPrivileges",), _change_role, UserService.UpdateRole),),
     },
     creates={
-        accounts.ACCOUNTS: _create_account,
-        accounts.ROLES: _create_role,
-        accounts.CLIENT_CERTIFICATES: _add_authority,
+        accounts.ACCOUNTS: By(_create_account, UserService.CreateUser),
+        accounts.ROLES: By(_create_role, UserService.CreateRole),
+        accounts.CLIENT_CERTIFICATES: By(_add_authority, SecurityService.AddTrustedCertificate),
     },
-    deletes={_ACCOUNT: _delete_account, _ROLE: _delete_role, _AUTHORITY: _delete_authority},
+    deletes={
+        _ACCOUNT: By(_delete_account, UserService.DeleteUser),
+        _ROLE: By(_delete_role, UserService.DeleteRole),
+        _AUTHORITY: By(_delete_authority, SecurityService.DeleteTrustedCertificate),
+    },
     actions={
-        (_ACCOUNT, "ManagerAccount.ChangePassword"): _act_password,
-        (_ACCOUNT, "ManagerAccount.ClearSecretKey"): _clear_totp,
+        (_ACCOUNT, "ManagerAccount.ChangePassword"): By(_act_password, UserService.ChangePassword),
+        (_ACCOUNT, "ManagerAccount.ClearSecretKey"): By(_clear_totp, UserService.RemoveTotp),
     },
 )

@@ -15,7 +15,8 @@ def blaming(path: str, names: Mapping[str, str], otherwise: tuple[str, ...] = ()
 
     Args:
         path: of the request.
-        names: the properties by the fields of the call, in the form of its JSON: `newPassword`, `user.role`.
+        names: the properties by the fields of the call, as in its JSON (`newPassword`, `user.role`) or in the schema
+            (`new_password`): services say either.
         otherwise: what it is about if the error does not say.
 
     Raises:
@@ -26,6 +27,27 @@ def blaming(path: str, names: Mapping[str, str], otherwise: tuple[str, ...] = ()
     except UbmcError as error:
         if error.name in ("unauthenticated", "denied", "unavailable"):
             raise
-        said = [violation.field for violation in error.violations]
-        found = [names.get(field) or names.get(field.rpartition(".")[2], "") for field in said]
-        raise of_error(error, path, tuple(dict.fromkeys(each for each in found if each)) or otherwise) from None
+        raise of_error(error, path, blamed(error, names) or otherwise) from None
+
+
+def blamed(error: UbmcError, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The properties that an error is about, as far as it says; each once.
+
+    Args:
+        error: of a service; it names the fields of the call.
+        names: the properties by these fields, as for `blaming`.
+    """
+    known = {same(field): name for field, name in names.items()} | dict(names)
+    found = []
+    for violation in error.violations:
+        for field in (violation.field, violation.field.rpartition(".")[2]):
+            name = known.get(field) or known.get(same(field))
+            if name:
+                found.append(name)
+                break
+    return tuple(dict.fromkeys(found))
+
+
+def same(field: str) -> str:
+    """The same for `http_headers`, `httpHeaders` and `http_headers["X-A"]`."""
+    return field.partition("[")[0].replace("_", "").lower()

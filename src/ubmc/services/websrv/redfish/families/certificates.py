@@ -8,7 +8,7 @@ from ubmc.protocols.redfish.messages import Message, RedfishError
 from ubmc.protocols.redfish.query import Query
 from ubmc.protocols.redfish.resource import Body, link, members, uri
 from ubmc.protocols.redfish.shape import Values
-from ubmc.services.websrv.redfish.context import Context, Done, Family
+from ubmc.services.websrv.redfish.context import By, Context, Done, Family
 from ubmc.services.websrv.redfish.families.blame import blaming
 from ubmc.v1alpha1.security_pb import (
     Certificate,
@@ -109,5 +109,8 @@ FAMILY = Family(
         certificates.HTTPS: _collection,
         f"{certificates.HTTPS}/{{certificate}}": _certificate,
     },
-    actions={(certificates.SERVICE, _GENERATE): _generate, (certificates.SERVICE, _REPLACE): _replace},
+    actions={
+        (certificates.SERVICE, _GENERATE): By(_generate, SecurityService.CreateSigningRequest),
+        (certificates.SERVICE, _REPLACE): By(_replace, SecurityService.UploadCertificate),
+    },
 )

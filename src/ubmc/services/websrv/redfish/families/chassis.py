@@ -6,7 +6,7 @@ from protobuf.wkt import FieldMask
 
 from ubmc.protocols.redfish import chassis, sensors
 from ubmc.protocols.redfish.shape import Values
-from ubmc.services.websrv.redfish.context import Context, Done, Family, Unit, text
+from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Unit, text
 from ubmc.services.websrv.redfish.families.indicator import indicate
 from ubmc.v1alpha1.chassis_pb import ChangeChassisPowerRequest
 from ubmc.v1alpha1.chassis_rpc import ChassisService
@@ -67,10 +67,19 @@ async def _reset_metrics(context: Context, _values: Values) -> Done:
 FAMILY = Family(
     patches={
         chassis.CHASSIS: (
-            Unit(("AssetTag",), _tag),
-            Unit(("IndicatorLED", "LocationIndicatorActive"), _light),
+            Unit(("AssetTag",), _tag, InventoryService.UpdateAsset),
+            Unit(("IndicatorLED", "LocationIndicatorActive"), _light, ChassisService.SetChassisIdentify),
         ),
-        sensors.SENSOR: (Unit(tuple(f"Thresholds/{name}/Reading" for name in sensors.THRESHOLDS), _thresholds),),
+        sensors.SENSOR: (
+            Unit(
+                tuple(f"Thresholds/{name}/Reading" for name in sensors.THRESHOLDS),
+                _thresholds,
+                SensorService.UpdateSensorThresholds,
+            ),
+        ),
     },
-    actions={(chassis.CHASSIS, chassis.RESET): _reset, (sensors.SENSOR, sensors.RESET_METRICS): _reset_metrics},
+    actions={
+        (chassis.CHASSIS, chassis.RESET): By(_reset, ChassisService.ChangeChassisPower),
+        (sensors.SENSOR, sensors.RESET_METRICS): By(_reset_metrics, SensorService.ResetSensorStatistics),
+    },
 )

@@ -25,4 +25,4 @@ async def _drive(context: Context, values: Values) -> None:
     context.model.put("zone", name, driven.thermal_zone)
 
 
-FAMILY = Family(patches={CONTROL: (Unit(("SetPoint", "ControlMode"), _drive),)})
+FAMILY = Family(patches={CONTROL: (Unit(("SetPoint", "ControlMode"), _drive, ThermalService.SetManualDuty),)})

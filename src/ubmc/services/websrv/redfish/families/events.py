@@ -21,7 +21,7 @@ from ubmc.protocols.redfish.registry import kinds
 from ubmc.protocols.redfish.resource import Body, members
 from ubmc.protocols.redfish.shape import Values
 from ubmc.services.websrv.http.asgi import Receive, Scope, Send
-from ubmc.services.websrv.redfish.context import Context, Done, Family, Made, Unit
+from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Made, Unit
 from ubmc.services.websrv.redfish.families.blame import blaming
 from ubmc.services.websrv.responses import COMMON
 from ubmc.v1alpha1.event_kind_pb import EventKind
@@ -85,7 +85,19 @@ async def _change_delivery(context: Context, values: Values) -> None:
     await context.call(SubscriptionService.UpdateDelivery, request)
 
 
+async def _must_be_enabled(context: Context) -> None:
+    """What is turned off delivers nothing, so nobody is to wait for it.
+
+    Raises:
+        RedfishError: 503, the service is disabled.
+    """
+    delivery = (await context.call(SubscriptionService.GetDelivery, GetDeliveryRequest())).delivery
+    if delivery is not None and not delivery.enabled:
+        raise RedfishError(503, Message("ServiceDisabled", (events.SERVICE,)))
+
+
 async def _test(context: Context, values: Values) -> Done:
+    await _must_be_enabled(context)
     request = SendTestEventRequest(
         message_id=values["MessageId"],
         message=values.get("Message", ""),
@@ -105,6 +117,7 @@ async def _test(context: Context, values: Values) -> Done:
 
 
 async def _create(context: Context, values: Values) -> Made:
+    await _must_be_enabled(context)
     request = CreateSubscriptionRequest(subscription=events.subscription(values))
     with blaming(context.path, _FIELDS, ("Destination",)):
         made = (await context.call(SubscriptionService.CreateSubscription, request)).subscription
@@ -202,6 +215,8 @@ class Streams:
         if len(self._open) >= MOST_STREAMS:
             raise RedfishError(503, Message("EventSubscriptionLimitExceeded"), retry_seconds=10)
         query = parse_query(scope["query_string"].decode("latin-1"))
+        _check_filter(query)
+        await _must_be_enabled(context)
         assert context.identity is not None
         method = context.schema.method(EventService.WatchEvents)
         admitted = await context.forwarder.authorize(method, context.identity, context.headers, context.peer)
@@ -225,18 +240,26 @@ class Streams:
                 events.SUBSCRIPTIONS: self.collection,
                 _DESTINATION: self.destination,
             },
-            creates={events.SUBSCRIPTIONS: _create},
+            creates={events.SUBSCRIPTIONS: By(_create, SubscriptionService.CreateSubscription)},
             patches={
                 events.SERVICE: (
-                    Unit(("ServiceEnabled", "DeliveryRetryAttempts", "DeliveryRetryIntervalSeconds"), _change_delivery),
+                    Unit(
+                        ("ServiceEnabled", "DeliveryRetryAttempts", "DeliveryRetryIntervalSeconds"),
+                        _change_delivery,
+                        SubscriptionService.UpdateDelivery,
+                    ),
                 ),
-                _DESTINATION: (Unit(tuple(events.PATCH), self.change),),
+                _DESTINATION: (Unit(tuple(events.PATCH), self.change, SubscriptionService.UpdateSubscription),),
             },
-            deletes={_DESTINATION: self.delete},
+            deletes={_DESTINATION: By(self.delete, SubscriptionService.DeleteSubscription)},
             actions={
-                (events.SERVICE, "EventService.SubmitTestEvent"): _test,
-                (_DESTINATION, "EventDestination.SuspendSubscription"): _suspend,
-                (_DESTINATION, "EventDestination.ResumeSubscription"): _resume,
+                (events.SERVICE, "EventService.SubmitTestEvent"): By(_test, SubscriptionService.SendTestEvent),
+                (_DESTINATION, "EventDestination.SuspendSubscription"): By(
+                    _suspend, SubscriptionService.SuspendSubscription
+                ),
+                (_DESTINATION, "EventDestination.ResumeSubscription"): By(
+                    _resume, SubscriptionService.ResumeSubscription
+                ),
             },
             streams={events.STREAM: self.stream},
         )
@@ -308,6 +331,16 @@ class _Writing:
             await self._send({"type": "http.response.start", "status": 200, "headers": list(_STREAM_HEADERS)})
         with contextlib.suppress(ConnectionResetError):
             await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def _check_filter(query: Query) -> None:
+    """A filter by what no event has would give a stream that is silent for ever. Raises `RedfishError`."""
+    names = query.filter.names if query.filter is not None else frozenset()
+    able = [name for name, supported in events.STREAM_FILTERS.items() if supported]
+    strange = sorted(names.difference(able))
+    if strange:
+        text = f"a stream cannot be filtered by {strange[0][:100]}; it can by {', '.join(able)}"
+        raise RedfishError(400, Message("QueryParameterValueError", ("$filter",), text=text))
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from functools import lru_cache
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from functools import cache, lru_cache, partial
 
 from ubmc.kit.schema import Schema
 from ubmc.protocols.redfish import layout, logs
 from ubmc.protocols.redfish.facts import View
+from ubmc.protocols.redfish.messages import missing
 from ubmc.protocols.redfish.origin import origin
 from ubmc.protocols.redfish.query import Query
 from ubmc.protocols.redfish.registry import kinds
 from ubmc.protocols.redfish.resource import Body
 from ubmc.protocols.redfish.shape import Values
 from ubmc.protocols.redfish.types import odata_type
-from ubmc.services.websrv.redfish.context import Context, Done, Family, Load
+from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Load
 from ubmc.v1alpha1.event_kind_pb import EventKind
 from ubmc.v1alpha1.event_pb import (
     ClearEventsRequest,
@@ -26,12 +28,13 @@ from ubmc.v1alpha1.event_pb import (
     ListEventsRequest,
 )
 from ubmc.v1alpha1.event_rpc import EventService
-from ubmc.v1alpha1.security_pb import AuditRecord, ListAuditRecordsRequest, VerifyAuditRequest
+from ubmc.v1alpha1.security_pb import (
+    GetAuditRecordRequest,
+    ListAuditRecordsRequest,
+    ListAuditRecordsResponse,
+)
 from ubmc.v1alpha1.security_rpc import SecurityService
 
-TOP = 50
-"""So many entries come at once where the client does not say."""
-MOST = 500
 PAGE = 1000
 _EVENT_LOG = f"{logs.OF_MANAGER}/{logs.EVENT_LOG}"
 _AUDIT = f"{logs.OF_MANAGER}/{logs.AUDIT}"
@@ -44,31 +47,64 @@ def _kinds(schema: Schema) -> dict[str, EventKind]:
 
 
 def _there(context: Context) -> bool:
-    """Whether the manager or system of a log is there."""
-    manager, system = context.params.get("manager"), context.params.get("system")
-    if manager is not None:
-        return layout.controller(context.view, manager) is not None
-    return system is not None and layout.host(context.view, system) is not None
+    return logs.there(context.view, context.params)
 
 
 def _place(view: View, component: str) -> str | None:
     """Where a component is that is there now."""
-    if component in view.table("sensor").names():
+    if view.table("sensor").get(component) is not None:
         return origin(component, sensor=True, chassis=layout.chassis_of(view, component))[1]
     for kind in ("host", "chassis", "controller"):
-        if component in view.table(kind).names():
+        if view.table(kind).get(component) is not None:
             return origin(component)[1]
     return None
 
 
-def _entry(context: Context, event: Event, base: str) -> Body:
+def _entries_at(context: Context, base: str) -> Callable[[Event], Body]:
+    """What makes an event an entry of the log at a path; it looks for each component once."""
     sel = f"/{logs.SEL}/" in f"{base}/"
-    body = logs.entry(event, _kinds(context.schema), lambda component: _place(context.view, component), sel=sel)
-    return _placed(base, body)
+    known = _kinds(context.schema)
+    place = cache(partial(_place, context.view))
+    return lambda event: _placed(base, logs.entry(event, known, place, sel=sel))
 
 
 def _placed(base: str, body: Body) -> Body:
     return {"@odata.id": f"{base}/{body['Id']}", "@odata.type": odata_type("LogEntry"), **body}
+
+
+# --- parts of logs ------------------------------------------------------------------------------------------------
+
+
+async def _first(bodies: AsyncGenerator[Body, None], most: int) -> list[Body]:
+    """The first ones."""
+    found: list[Body] = []
+    async with contextlib.aclosing(bodies):
+        async for body in bodies:
+            found.append(body)
+            if len(found) >= most:
+                break
+    return found
+
+
+async def _filtered(context: Context, query: Query, bodies: AsyncGenerator[Body, None]) -> Body:
+    """The part that is asked for of those that the filter lets through (DSP0266: `$filter` comes before the others)."""
+    assert query.filter is not None
+    skip, top = logs.window(query)
+    found: list[Body] = []
+    total = 0
+    async with contextlib.aclosing(bodies):
+        async for body in bodies:
+            if query.filter(body):
+                total += 1
+                if skip < total <= skip + top:
+                    found.append(body)
+    return logs.page(context.path, found, total, query)
+
+
+def _number(context: Context) -> int | None:
+    """The id of the entry that is asked for; None if it can be none."""
+    text = context.params["entry"]
+    return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 19 and int(text) > 0 else None
 
 
 # --- the event log ------------------------------------------------------------------------------------------------
@@ -82,51 +118,43 @@ async def _service(context: Context, _query: Query) -> Body | None:
     return logs.log_service(context.path, await _state(context)) if _there(context) else None
 
 
-async def _events(context: Context) -> AsyncIterator[Event]:
-    """All events, the newest first."""
-    request = ListEventsRequest(page_size=PAGE, newest_first=True)
+async def _events(context: Context, size: int, skip: int = 0) -> AsyncGenerator[Body, None]:
+    """Entries, the newest first."""
+    made = _entries_at(context, context.path)
+    request = ListEventsRequest(page_size=size, newest_first=True, skip=skip)
     while True:
         answer = await context.call(EventService.ListEvents, request)
         for event in answer.events:
-            yield event
+            yield made(event)
         if not answer.next_page_token:
             return
-        request = ListEventsRequest(page_size=PAGE, newest_first=True, page_token=answer.next_page_token)
-
-
-def _window(query: Query) -> tuple[int, int]:
-    return query.skip, min(query.top if query.top is not None else TOP, MOST)
+        request = ListEventsRequest(page_size=size, newest_first=True, page_token=answer.next_page_token)
 
 
 async def _entries(context: Context, query: Query) -> Body | None:
     if not _there(context):
         return None
+    if query.filter is not None:
+        return await _filtered(context, query, _events(context, PAGE))
     total = (await _state(context)).count
-    skip, top = _window(query)
-    found: list[Body] = []
-    at = 0
-    if top and skip < total:
-        async for event in _events(context):
-            at += 1
-            if at > skip:
-                found.append(_entry(context, event, context.path))
-            if len(found) >= top:
-                break
-    return logs.page(context.path, found, max(total, skip + len(found)), skip, top)
+    skip, top = logs.window(query)
+    found = await _first(_events(context, top, skip), top) if top and skip < total else []
+    return logs.page(context.path, found, max(total, skip + len(found) if found else 0), query)
 
 
 async def _one(context: Context, _query: Query) -> Body | None:
-    number = context.params["entry"]
-    if not _there(context) or not (number.isascii() and number.isdecimal()) or not 0 < len(number) < 19:
+    number = _number(context)
+    if number is None or not _there(context):
         return None
-    event = (await context.call(EventService.GetEvent, GetEventRequest(id=int(number)))).event
-    if event is None:
-        return None
-    return _entry(context, event, context.path.rpartition("/")[0])
+    event = (await context.call(EventService.GetEvent, GetEventRequest(id=number))).event
+    return _entries_at(context, context.path.rpartition("/")[0])(event) if event is not None else None
 
 
 async def _delete(context: Context) -> None:
-    await context.call(EventService.DeleteEvent, DeleteEventRequest(id=int(context.params["entry"])))
+    number = _number(context)
+    if number is None or not _there(context):
+        raise missing(context.path)
+    await context.call(EventService.DeleteEvent, DeleteEventRequest(id=number))
 
 
 async def _clear(context: Context, _values: Values) -> Done:
@@ -141,41 +169,38 @@ async def _audit(context: Context, _query: Query) -> Body | None:
     return logs.audit_service(context.path) if _there(context) else None
 
 
-async def _records(context: Context) -> AsyncIterator[AuditRecord]:
-    request = ListAuditRecordsRequest(page_size=PAGE, newest_first=True)
+async def _records(context: Context, first: ListAuditRecordsResponse, size: int) -> AsyncGenerator[Body, None]:
+    """Entries, from an answer on."""
+    answer = first
     while True:
-        answer = await context.call(SecurityService.ListAuditRecords, request)
         for record in answer.records:
-            yield record
+            yield _placed(context.path, logs.audit_entry(record))
         if not answer.next_page_token:
             return
-        request = ListAuditRecordsRequest(page_size=PAGE, newest_first=True, page_token=answer.next_page_token)
+        request = ListAuditRecordsRequest(page_size=size, newest_first=True, page_token=answer.next_page_token)
+        answer = await context.call(SecurityService.ListAuditRecords, request)
 
 
 async def _audit_entries(context: Context, query: Query) -> Body | None:
     if not _there(context):
         return None
-    total = (await context.call(SecurityService.VerifyAudit, VerifyAuditRequest())).count
-    skip, top = _window(query)
-    found: list[Body] = []
-    at = 0
-    if top and skip < total:
-        async for record in _records(context):
-            at += 1
-            if at > skip:
-                found.append(_placed(context.path, logs.audit_entry(record)))
-            if len(found) >= top:
-                break
-    return logs.page(context.path, found, max(total, skip + len(found)), skip, top)
+    skip, top = logs.window(query)
+    filtered = query.filter is not None
+    size = PAGE if filtered else max(1, top)
+    request = ListAuditRecordsRequest(page_size=size, newest_first=True, skip=0 if filtered else skip)
+    first = await context.call(SecurityService.ListAuditRecords, request)
+    bodies = _records(context, first, size)
+    if filtered:
+        return await _filtered(context, query, bodies)
+    return logs.page(context.path, await _first(bodies, top) if top else [], first.total_size, query)
 
 
 async def _audit_entry(context: Context, _query: Query) -> Body | None:
-    if not _there(context):
+    number = _number(context)
+    if number is None or not _there(context):
         return None
-    async for record in _records(context):
-        if str(record.id) == context.params["entry"]:
-            return _placed(context.path.rpartition("/")[0], logs.audit_entry(record))
-    return None
+    record = (await context.call(SecurityService.GetAuditRecord, GetAuditRecordRequest(id=number))).record
+    return _placed(context.path.rpartition("/")[0], logs.audit_entry(record)) if record is not None else None
 
 
 _LOADS: dict[str, Load] = {
@@ -188,6 +213,6 @@ for _log in (_EVENT_LOG, _SEL):
 
 FAMILY = Family(
     loads=_LOADS,
-    deletes={f"{each}/Entries/{{entry}}": _delete for each in (_EVENT_LOG, _SEL)},
-    actions={(each, "LogService.ClearLog"): _clear for each in (_EVENT_LOG, _SEL)},
+    deletes={f"{each}/Entries/{{entry}}": By(_delete, EventService.DeleteEvent) for each in (_EVENT_LOG, _SEL)},
+    actions={(each, "LogService.ClearLog"): By(_clear, EventService.ClearEvents) for each in (_EVENT_LOG, _SEL)},
 )

@@ -8,16 +8,22 @@ from typing import Any
 from protobuf.wkt import FieldMask, Timestamp
 
 from ubmc.protocols.redfish import managers
+from ubmc.protocols.redfish.messages import Message, RedfishError
 from ubmc.protocols.redfish.shape import Values
-from ubmc.services.websrv.redfish.context import Context, Done, Family, Unit
+from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Unit
 from ubmc.v1alpha1.management_controller_pb import RestartManagementControllerRequest
 from ubmc.v1alpha1.management_controller_rpc import ManagementControllerService
 from ubmc.v1alpha1.network_pb import Time, UpdateTimeRequest
 from ubmc.v1alpha1.network_rpc import TimeService
-from ubmc.v1alpha1.security_pb import ClientCertificates, SecurityPolicy, UpdateSecurityPolicyRequest
+from ubmc.v1alpha1.security_pb import (
+    GetSecurityPolicyRequest,
+    SecurityPolicy,
+    UpdateSecurityPolicyRequest,
+)
 from ubmc.v1alpha1.security_rpc import SecurityService
 
-_TLS = "TLS/Server"
+_VERSIONS = "TLS/Server/Allowed/Versions"
+_VERIFY = "TLS/Server/VerifyCertificate"
 
 
 async def update_time(context: Context, paths: list[str], **fields: Any) -> None:
@@ -49,26 +55,39 @@ async def _reset(context: Context, _values: Values) -> Done:
     return Done()
 
 
-async def _policy(context: Context, values: Values) -> None:
-    paths: list[str] = []
-    policy = SecurityPolicy()
-    versions = values.get(f"{_TLS}/Allowed/Versions")
-    if versions is not None:
-        policy.tls_1_2 = managers.VERSIONS_TLS[0] in versions
-        paths.append("tls_1_2")
-    verify = values.get(f"{_TLS}/VerifyCertificate")
-    if verify is not None:
-        policy.client_certificates = ClientCertificates.OPTIONAL if verify else ClientCertificates.OFF
-        paths.append("client_certificates")
-    request = UpdateSecurityPolicyRequest(policy=policy, update_mask=FieldMask(paths=paths))
+async def _versions(context: Context, values: Values) -> None:
+    """TLS 1.2 beside 1.3, or not; no door is without 1.3."""
+    oldest, newest = managers.VERSIONS_TLS
+    if newest not in values[_VERSIONS]:
+        text = f"TLS {newest} cannot be turned off: send [{newest!r}] or [{oldest!r}, {newest!r}]".replace("'", '"')
+        raise RedfishError(400, Message("PropertyValueError", (_VERSIONS,), (f"/{_VERSIONS}",), text))
+    await change_security(context, SecurityPolicy(tls_1_2=oldest in values[_VERSIONS]), "tls_1_2")
+
+
+async def _verify(context: Context, values: Values) -> None:
+    """Ask for client certificates, or not."""
+    now = (await context.call(SecurityService.GetSecurityPolicy, GetSecurityPolicyRequest())).policy or SecurityPolicy()
+    wanted = managers.asked_for(now.client_certificates, verify=values[_VERIFY])
+    await change_security(context, SecurityPolicy(client_certificates=wanted), "client_certificates")
+
+
+async def change_security(context: Context, policy: SecurityPolicy, path: str) -> None:
+    """Change one field of what the doors demand, and see it changed."""
+    request = UpdateSecurityPolicyRequest(policy=policy, update_mask=FieldMask(paths=[path]))
     answer = await context.call(SecurityService.UpdateSecurityPolicy, request)
     context.model.put("security", "", answer.policy)
 
 
 FAMILY = Family(
     patches={
-        managers.MANAGER: (Unit(("DateTime",), _set_clock), Unit(("DateTimeLocalOffset",), _set_offset)),
-        managers.POLICY: (Unit((f"{_TLS}/Allowed/Versions", f"{_TLS}/VerifyCertificate"), _policy),),
+        managers.MANAGER: (
+            Unit(("DateTime",), _set_clock, TimeService.UpdateTime),
+            Unit(("DateTimeLocalOffset",), _set_offset, TimeService.UpdateTime),
+        ),
+        managers.POLICY: (
+            Unit((_VERSIONS,), _versions, SecurityService.UpdateSecurityPolicy),
+            Unit((_VERIFY,), _verify, SecurityService.UpdateSecurityPolicy),
+        ),
     },
-    actions={(managers.MANAGER, managers.RESET): _reset},
+    actions={(managers.MANAGER, managers.RESET): By(_reset, ManagementControllerService.RestartManagementController)},
 )

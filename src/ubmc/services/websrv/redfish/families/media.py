@@ -5,7 +5,7 @@ from __future__ import annotations
 from ubmc.kit.errors import Refused
 from ubmc.protocols.redfish.media import EJECT, INSERT, OF_MANAGER, OF_SYSTEM, PATCH
 from ubmc.protocols.redfish.shape import Values
-from ubmc.services.websrv.redfish.context import Context, Done, Family, Unit
+from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Unit
 
 _REASON = "this BMC has no media service yet, so no image can be inserted; boot from the network instead"
 
@@ -23,9 +23,9 @@ async def _change(_context: Context, _values: Values) -> None:
 
 
 FAMILY = Family(
-    patches={template: (Unit(tuple(PATCH), _change),) for template in (OF_SYSTEM, OF_MANAGER)},
+    patches={template: (Unit(tuple(PATCH), _change, None),) for template in (OF_SYSTEM, OF_MANAGER)},
     actions={
-        (template, name): act
+        (template, name): By(act, None)
         for template in (OF_SYSTEM, OF_MANAGER)
         for name, act in ((INSERT, _insert), (EJECT, _eject))
     },

@@ -12,6 +12,7 @@ from ubmc.protocols.redfish import network
 from ubmc.protocols.redfish.messages import Message, RedfishError
 from ubmc.protocols.redfish.shape import Values
 from ubmc.services.websrv.redfish.context import Context, Family, Unit
+from ubmc.services.websrv.redfish.families.blame import blaming
 from ubmc.services.websrv.redfish.families.managers import update_time
 from ubmc.v1alpha1.network_pb import (
     Ipv4,
@@ -25,7 +26,7 @@ from ubmc.v1alpha1.network_pb import (
     UpdateNetworkRequest,
     Vlan,
 )
-from ubmc.v1alpha1.network_rpc import NetworkService
+from ubmc.v1alpha1.network_rpc import NetworkService, TimeService
 
 # --- protocols ----------------------------------------------------------------------------------------------------
 
@@ -62,12 +63,12 @@ def _paths(name: str, *fields: str) -> tuple[str, ...]:
 
 _PROTOCOLS = (
     *(
-        Unit(_paths(name, "ProtocolEnabled", "Port"), partial(_protocol, name))
+        Unit(_paths(name, "ProtocolEnabled", "Port"), partial(_protocol, name), NetworkService.UpdateNetworkProtocol)
         for name in network.NAMES
         if name != "NTP"
     ),
-    Unit(_paths("NTP", "ProtocolEnabled", "NTPServers"), _ntp),
-    Unit(_paths("NTP", "Port"), partial(_protocol, "NTP")),
+    Unit(_paths("NTP", "ProtocolEnabled", "NTPServers"), _ntp, TimeService.UpdateTime),
+    Unit(_paths("NTP", "Port"), partial(_protocol, "NTP"), NetworkService.UpdateNetworkProtocol),
 )
 
 
@@ -100,13 +101,15 @@ _PLAIN = {
 
 async def _plain(context: Context, values: Values) -> None:
     fields = {_PLAIN[name]: value for name, value in values.items()}
-    await _update(context, list(fields), **fields)
+    with blaming(context.path, {_PLAIN[name]: name for name in values}, tuple(values)):
+        await _update(context, list(fields), **fields)
 
 
 async def _vlan(context: Context, values: Values) -> None:
     names = {"VLAN/VLANEnable": "enabled", "VLAN/VLANId": "id", "VLAN/VLANPriority": "priority"}
     fields = {names[path]: value for path, value in values.items()}
-    await _update(context, [f"vlan.{name}" for name in fields], vlan=Vlan(**fields))
+    with blaming(context.path, {names[path]: path for path in values}, tuple(values)):
+        await _update(context, [f"vlan.{name}" for name in fields], vlan=Vlan(**fields))
 
 
 async def _dhcp4(context: Context, values: Values) -> None:
@@ -193,15 +196,15 @@ FAMILY = Family(
     patches={
         network.PROTOCOLS: _PROTOCOLS,
         network.INTERFACE: (
-            Unit(tuple(_PLAIN), _plain),
-            Unit(("HostName", "FQDN"), _names),
-            Unit(("StaticNameServers",), _names),
-            Unit(_paths("VLAN", "VLANEnable", "VLANId", "VLANPriority"), _vlan),
-            Unit(("DHCPv4/DHCPEnabled",), _dhcp4),
-            Unit(("IPv4StaticAddresses",), _static4),
-            Unit(tuple(_V6), _v6),
-            Unit(("IPv6StaticAddresses",), _static6),
-            Unit(("IPv6StaticDefaultGateways",), _gateways6),
+            Unit(tuple(_PLAIN), _plain, NetworkService.UpdateNetworkInterface),
+            Unit(("HostName", "FQDN"), _names, NetworkService.UpdateNetwork),
+            Unit(("StaticNameServers",), _names, NetworkService.UpdateNetwork),
+            Unit(_paths("VLAN", "VLANEnable", "VLANId", "VLANPriority"), _vlan, NetworkService.UpdateNetworkInterface),
+            Unit(("DHCPv4/DHCPEnabled",), _dhcp4, NetworkService.UpdateNetworkInterface),
+            Unit(("IPv4StaticAddresses",), _static4, NetworkService.UpdateNetworkInterface),
+            Unit(tuple(_V6), _v6, NetworkService.UpdateNetworkInterface),
+            Unit(("IPv6StaticAddresses",), _static6, NetworkService.UpdateNetworkInterface),
+            Unit(("IPv6StaticDefaultGateways",), _gateways6, NetworkService.UpdateNetworkInterface),
         ),
     }
 )

@@ -10,7 +10,7 @@ from ubmc.protocols.redfish.messages import Message, RedfishError
 from ubmc.protocols.redfish.query import Query
 from ubmc.protocols.redfish.resource import Body
 from ubmc.protocols.redfish.shape import Values
-from ubmc.services.websrv.redfish.context import Context, Family, Made, Unit, text
+from ubmc.services.websrv.redfish.context import By, Context, Family, Made, Unit, text
 from ubmc.v1alpha1.account_pb import AccountPolicy, UpdateAccountPolicyRequest
 from ubmc.v1alpha1.account_rpc import AccountService
 from ubmc.v1alpha1.session_pb import DeleteSessionRequest, ListSessionsRequest, LoginRequest, Session
@@ -70,8 +70,8 @@ async def _timeout(context: Context, values: Values) -> None:
 
 
 FAMILY = Family(
-    patches={sessions.SERVICE: (Unit(("SessionTimeout",), _timeout),)},
-    creates={sessions.SESSIONS: _login},
-    deletes={sessions.SESSION: _logout},
+    patches={sessions.SERVICE: (Unit(("SessionTimeout",), _timeout, AccountService.UpdateAccountPolicy),)},
+    creates={sessions.SESSIONS: By(_login, SessionService.Login)},
+    deletes={sessions.SESSION: By(_logout, SessionService.DeleteSession)},
     loads={sessions.SESSIONS: _list, sessions.SESSION: _one},
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ubmc.kit.errors import Refused
 from ubmc.protocols.redfish.parts import VOLUMES
 from ubmc.protocols.redfish.shape import Values
-from ubmc.services.websrv.redfish.context import Context, Family, Made
+from ubmc.services.websrv.redfish.context import By, Context, Family, Made
 
 
 async def _create(_context: Context, _values: Values) -> Made:
     raise Refused("the drives hang on no controller that the BMC commands; make volumes in the operating system")
 
 
-FAMILY = Family(creates={VOLUMES: _create})
+FAMILY = Family(creates={VOLUMES: By(_create, None)})

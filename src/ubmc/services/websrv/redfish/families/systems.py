@@ -10,8 +10,9 @@ from ubmc.kit.errors import NotFound
 from ubmc.protocols.redfish import boot, layout
 from ubmc.protocols.redfish.shape import Values
 from ubmc.protocols.redfish.systems import RESET, RESETS, RESTORE, SYSTEM, TIMEOUT_ACTIONS, WARNING_ACTIONS
-from ubmc.services.websrv.redfish.context import Context, Done, Family, Unit, text
+from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Unit, text
 from ubmc.services.websrv.redfish.families.indicator import indicate
+from ubmc.v1alpha1.chassis_rpc import ChassisService
 from ubmc.v1alpha1.host_pb import (
     ChangeHostPowerRequest,
     Host,
@@ -48,6 +49,10 @@ async def _update(context: Context, *paths: str, **fields: Any) -> None:
 
 async def _boot(context: Context, values: Values) -> None:
     await _update(context, "boot_override", boot_override=boot.changed(_host(context), values))
+
+
+async def _order(context: Context, values: Values) -> None:
+    boot.check_order(_host(context), values[boot.ORDER])
 
 
 async def _restore(context: Context, values: Values) -> None:
@@ -119,15 +124,17 @@ async def reset(context: Context, values: Values) -> Done:
 FAMILY = Family(
     patches={
         SYSTEM: (
-            Unit(boot.PATHS, _boot),
-            Unit(("PowerRestorePolicy",), _restore),
+            Unit(boot.PATHS, _boot, HostService.UpdateHost),
+            Unit((boot.ORDER,), _order, None),
+            Unit(("PowerRestorePolicy",), _restore, HostService.UpdateHost),
             Unit(
                 tuple(f"HostWatchdogTimer/{name}" for name in ("FunctionEnabled", "TimeoutAction", "WarningAction")),
                 _watchdog,
+                HostService.UpdateHost,
             ),
-            Unit(("AssetTag",), _tag),
-            Unit(("IndicatorLED", "LocationIndicatorActive"), _light),
+            Unit(("AssetTag",), _tag, InventoryService.UpdateAsset),
+            Unit(("IndicatorLED", "LocationIndicatorActive"), _light, ChassisService.SetChassisIdentify),
         )
     },
-    actions={(SYSTEM, RESET): reset},
+    actions={(SYSTEM, RESET): By(reset, HostService.ChangeHostPower)},
 )

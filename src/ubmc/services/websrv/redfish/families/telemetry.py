@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from protobuf.wkt import FieldMask
 
 from ubmc.kit.errors import NotFound
-from ubmc.protocols.redfish import layout, telemetry
+from ubmc.protocols.redfish import layout, sensors, telemetry, telemetry_sent
 from ubmc.protocols.redfish.origin import origin
 from ubmc.protocols.redfish.query import Query
 from ubmc.protocols.redfish.resource import Body, members
 from ubmc.protocols.redfish.shape import Values
-from ubmc.services.websrv.redfish.context import Context, Family, Made, Unit
+from ubmc.services.websrv.redfish.context import By, Context, Family, Made, Unit
 from ubmc.services.websrv.redfish.families.blame import blaming
 from ubmc.v1alpha1.report_pb import (
     CreateReportDefinitionRequest,
@@ -35,17 +37,22 @@ _FIELDS = {
     "interval": "Schedule/RecurrenceInterval",
     "sensors": "MetricProperties",
     "actions": "ReportActions",
+    "report_definitions": "Links/MetricReportDefinitions",
+    "upper_critical": "NumericThresholds",
 }
 _DEFINITION = f"{telemetry.DEFINITIONS}/{{report}}"
 _TRIGGER = f"{telemetry.TRIGGERS}/{{trigger}}"
 
 
-def _sensors(context: Context) -> list[str]:
-    return context.view.table("sensor").names()
+def _sensors(context: Context) -> telemetry.Sensors:
+    view = context.view
+    names = sensors.all_names(view)
+    hidden = {*view.table("sensor").names()} - {*names}
 
+    def place(name: str) -> str:
+        return "" if name in hidden else origin(name, sensor=True, chassis=layout.chassis_of(view, name))[1]
 
-def _place(context: Context, sensor: str) -> str:
-    return origin(sensor, sensor=True, chassis=layout.chassis_of(context.view, sensor))[1]
+    return telemetry.Sensors(names, place, partial(sensors.scale, view))
 
 
 # --- definitions --------------------------------------------------------------------------------------------------
@@ -62,11 +69,11 @@ async def _definition(context: Context, _query: Query) -> Body | None:
     found = (await context.call(ReportService.GetReportDefinition, request)).report_definition
     if found is None:
         return None
-    return telemetry.definition(found, _sensors(context), lambda sensor: _place(context, sensor))
+    return telemetry.definition(found, _sensors(context))
 
 
 async def _create_definition(context: Context, values: Values) -> Made:
-    request = CreateReportDefinitionRequest(report_definition=telemetry.definition_of(values))
+    request = CreateReportDefinitionRequest(report_definition=telemetry_sent.definition_of(values, _sensors(context)))
     with blaming(context.path, _FIELDS):
         made = (await context.call(ReportService.CreateReportDefinition, request)).report_definition
     if made is None:
@@ -75,11 +82,13 @@ async def _create_definition(context: Context, values: Values) -> Made:
 
 
 async def _change_definition(context: Context, values: Values) -> None:
-    wanted = telemetry.definition_of(values, context.params["report"])
-    paths = sorted({telemetry.DEFINITION_PATHS[name] for name in values})
-    request = UpdateReportDefinitionRequest(report_definition=wanted, update_mask=FieldMask(paths=paths))
+    request = GetReportDefinitionRequest(name=context.params["report"])
+    now = (await context.call(ReportService.GetReportDefinition, request)).report_definition
+    wanted = telemetry_sent.definition_of(values, _sensors(context), now)
+    paths = sorted({telemetry_sent.DEFINITION_PATHS[name] for name in values})
+    change = UpdateReportDefinitionRequest(report_definition=wanted, update_mask=FieldMask(paths=paths))
     with blaming(context.path, _FIELDS, tuple(values)):
-        await context.call(ReportService.UpdateReportDefinition, request)
+        await context.call(ReportService.UpdateReportDefinition, change)
 
 
 async def _delete_definition(context: Context) -> None:
@@ -97,7 +106,7 @@ async def _reports(context: Context, _query: Query) -> Body:
 
 async def _report(context: Context, _query: Query) -> Body | None:
     found = (await context.call(ReportService.GetReport, GetReportRequest(name=context.params["report"]))).report
-    return telemetry.report(found, lambda sensor: _place(context, sensor)) if found is not None else None
+    return telemetry.report(found, _sensors(context)) if found is not None else None
 
 
 # --- triggers -----------------------------------------------------------------------------------------------------
@@ -112,11 +121,11 @@ async def _trigger(context: Context, _query: Query) -> Body | None:
     found = (await context.call(ReportService.GetTrigger, GetTriggerRequest(name=context.params["trigger"]))).trigger
     if found is None:
         return None
-    return telemetry.trigger(found, _sensors(context), lambda sensor: _place(context, sensor))
+    return telemetry.trigger(found, _sensors(context))
 
 
 async def _create_trigger(context: Context, values: Values) -> Made:
-    request = CreateTriggerRequest(trigger=telemetry.trigger_of(values))
+    request = CreateTriggerRequest(trigger=telemetry_sent.trigger_of(values, _sensors(context)))
     with blaming(context.path, _FIELDS, ("NumericThresholds",)):
         made = (await context.call(ReportService.CreateTrigger, request)).trigger
     if made is None:
@@ -125,8 +134,9 @@ async def _create_trigger(context: Context, values: Values) -> Made:
 
 
 async def _change_trigger(context: Context, values: Values) -> None:
-    wanted = telemetry.trigger_of(values, context.params["trigger"])
-    paths = sorted({telemetry.trigger_path(name) for name in values})
+    now = (await context.call(ReportService.GetTrigger, GetTriggerRequest(name=context.params["trigger"]))).trigger
+    wanted = telemetry_sent.trigger_of(values, _sensors(context), now)
+    paths = sorted({telemetry_sent.trigger_path(name) for name in values})
     request = UpdateTriggerRequest(trigger=wanted, update_mask=FieldMask(paths=paths))
     with blaming(context.path, _FIELDS, tuple(values)):
         await context.call(ReportService.UpdateTrigger, request)
@@ -145,10 +155,16 @@ FAMILY = Family(
         telemetry.TRIGGERS: _triggers,
         _TRIGGER: _trigger,
     },
-    creates={telemetry.DEFINITIONS: _create_definition, telemetry.TRIGGERS: _create_trigger},
-    patches={
-        _DEFINITION: (Unit(telemetry.DEFINITION_PROPERTIES, _change_definition),),
-        _TRIGGER: (Unit(telemetry.TRIGGER_PROPERTIES, _change_trigger),),
+    creates={
+        telemetry.DEFINITIONS: By(_create_definition, ReportService.CreateReportDefinition),
+        telemetry.TRIGGERS: By(_create_trigger, ReportService.CreateTrigger),
     },
-    deletes={_DEFINITION: _delete_definition, _TRIGGER: _delete_trigger},
+    patches={
+        _DEFINITION: (Unit(telemetry.DEFINITION_PROPERTIES, _change_definition, ReportService.UpdateReportDefinition),),
+        _TRIGGER: (Unit(telemetry.TRIGGER_PROPERTIES, _change_trigger, ReportService.UpdateTrigger),),
+    },
+    deletes={
+        _DEFINITION: By(_delete_definition, ReportService.DeleteReportDefinition),
+        _TRIGGER: By(_delete_trigger, ReportService.DeleteTrigger),
+    },
 )
