@@ -133,9 +133,21 @@ def build() -> None:
         manifest = describe(MADE)
         (MADE / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         (MADE / STAMP).write_text(version)
-        shutil.rmtree(OUT, ignore_errors=True)
-        shutil.move(MADE, OUT)
+        swap(MADE, OUT)
         print(f"Built the web UI in {time.monotonic() - began:.0f} s.", flush=True)
+
+
+def swap(made: Path, out: Path) -> None:
+    """Puts a folder in the place of another at once, never a half of it: a board may be serving it."""
+    beside = out.with_name(f".{out.name}.new")
+    gone = out.with_name(f".{out.name}.old")
+    for left in (beside, gone):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.move(made, beside)  # perhaps from another file system, which takes its time
+    if out.exists():
+        out.rename(gone)
+    beside.rename(out)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def describe(folder: Path) -> dict[str, object]:

@@ -31,5 +31,7 @@ export default defineConfig({
     // `make webui-dev`: the pages come from here, everything else from a board that runs
     proxy: { '/ubmc.v1alpha1': forwarded, '/api': forwarded, '/redfish': forwarded, '/metrics': forwarded },
   },
-  test: { include: ['src/**/*.test.ts'], environment: 'node' },
+  // the pages' own Svelte, that of browsers, runs in the tests too
+  resolve: process.env.VITEST ? { conditions: ['browser'] } : {},
+  test: { include: ['src/**/*.test.ts'], environment: './plugins/browserless.ts' },
 });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -20,10 +21,14 @@ TURNED = "gnp.\u202eexe.\u2066innocent"
 TURNED_SHOWN = "gnp.\\u202eexe.\\u2066innocent"
 LONG = "W" * 10_000
 HOSTILE = (IMAGE, SCRIPT, TURNED, LONG)
+NAMES = ("W" * 63, ".".join(["W" * 60] * 3), "W" * 200)
+"""The longest of what is no markup: of a host, of a domain, of a time server."""
 PAGES = (
-    "/", "/inventory", "/inventory?asset=psu.0", "/inventory?asset=host.0", "/events", "/events?kind=Audit", "/users",
+    "/", "/inventory", "/inventory?asset=psu.0", "/inventory?asset=host.0", "/inventory?asset=board.0", "/events",
+    "/events?kind=Audit", "/users",
     "/users/me", "/users/sessions", "/users/tokens", "/users/roles", "/users/policy", "/users/directory", "/security",
-    "/security/trust", "/security/acme", "/security/policy", "/security/audit", "/settings", "/about",
+    "/security/trust", "/security/acme", "/security/policy", "/security/audit", "/settings", "/settings/network",
+    "/settings/time", "/about",
 )  # fmt: skip
 
 
@@ -112,6 +117,9 @@ def planted(board: Board) -> Planted:
     found.plant("ACME", "PATCH", f"{api}/acme", acme)
     boot = {"bootOverride": {"mode": "BOOT_OVERRIDE_MODE_ONCE", "target": "BOOT_TARGET_HTTP", "httpUri": "http://x/" + SCRIPT}}  # fmt: skip  # noqa: E501  one value
     found.plant("boot address", "PATCH", f"{api}/hosts/host.0?updateMask=bootOverride", boot)
+    found.plant("host name", "PATCH", f"{api}/network", {"hostName": NAMES[0]})
+    found.plant("domain", "PATCH", f"{api}/network", {"domain": NAMES[1]})
+    found.plant("time server", "PATCH", f"{api}/time", {"ntpServers": [NAMES[2], "2001:db8::1"]})
     return found
 
 
@@ -127,8 +135,22 @@ def check_harmless(page: Page) -> None:
 
 def test_most_fields_take_it(planted: Planted) -> None:
     """Else the other tests look at nothing."""
-    wanted = {"asset tag", "token", "SSH key", "identity", "authority", "directory"}
+    wanted = {
+        "asset tag", "FRU", "token", "SSH key", "identity", "authority", "directory", "ACME", "boot address",
+        "host name", "domain", "time server",
+    }  # fmt: skip
     assert wanted <= set(planted.places), planted.places
+
+
+@pytest.mark.parametrize("text", [IMAGE, SCRIPT, TURNED])
+def test_what_is_a_name_by_its_form_takes_none_of_it(text: str, planted: Planted, board: Board) -> None:
+    for path, body in (
+        ("network", {"hostName": text}),
+        ("network", {"domain": text}),
+        ("network", {"staticDnsServers": [text]}),
+        ("time", {"ntpServers": [text]}),
+    ):
+        assert board.program.request("PATCH", f"/api/v1alpha1/{path}", body).status_code == 400, (path, body)
 
 
 def test_no_page_takes_text_for_markup(open_page: Opener, planted: Planted) -> None:
@@ -156,15 +178,41 @@ def test_it_is_shown_as_the_text_that_it_is(open_page: Opener, planted: Planted)
     expect(page.get_by_text(IMAGE).first).to_be_visible()
     page.goto("/security/trust")
     expect(page.get_by_text("onerror").first).to_be_visible()
+    page.goto("/inventory?asset=board.0")
+    expect(page.get_by_role("region", name="board.0")).to_contain_text("W" * 63)
+    page.goto("/security/acme")
+    expect(page.get_by_label("Directory of the authority")).to_have_value(f"https://192.0.2.1/{IMAGE}")
+    page.goto("/settings")
+    expect(page.get_by_label("What to load")).to_have_value("http://x/" + SCRIPT)
+    page.goto("/settings/network")
+    expect(page.get_by_label("Name of the BMC")).to_have_value(NAMES[0])
+    page.goto("/settings/time")
+    expect(page.get_by_label("Time servers", exact=True)).to_have_value(f"{NAMES[2]}\n2001:db8::1")
     check_harmless(page)
 
 
-def test_events_are_opened_without_harm(open_page: Opener, planted: Planted) -> None:
-    page = open_page("ReadOnly", "/events")
+def test_hostile_events_are_text_and_are_opened_without_harm(open_page: Opener, planted: Planted, board: Board) -> None:
+    hostile = [each["id"] for each in audited(board) if each["arguments"].get("target") == IMAGE[:8]]
+    assert hostile
+    page = open_page("ReadOnly", "/events?kind=Audit.Call")
+    row, older = page.locator(f"[data-event='{hostile[0]}']"), page.get_by_role("button", name="Show older events")
     expect(page.locator("[data-event]").first).to_be_visible()
-    for row in page.locator("[data-event] > button").all()[:25]:
-        row.click()
+    while not row.count() and older.count():
+        shown = page.locator("[data-event]").count()
+        older.click()
+        expect(page.locator("[data-event]").nth(shown)).to_be_visible()
+    row.get_by_role("button").first.click()
+    expect(row.locator("dl").get_by_text(IMAGE[:8], exact=True)).to_be_visible()
+    for each in page.locator("[data-event] > button").all()[:25]:
+        if each.get_attribute("aria-expanded") == "false":
+            each.click()
     check_harmless(page)
+
+
+def audited(board: Board) -> list[dict[str, Any]]:
+    """The calls that the event log tells, the newest first."""
+    found = board.call("GET", "/api/v1alpha1/events?newestFirst=true&pageSize=1000&filter.messageId=Audit.Call")
+    return list(found["events"])
 
 
 def test_dialogs_ask_about_hostile_names(open_page: Opener, planted: Planted) -> None:

@@ -50,19 +50,30 @@ def test_the_login_page_looks_right(open_page: Opener) -> None:
     assert page.evaluate("document.documentElement.lang") == "de"
 
 
-def test_a_wrong_password_says_so_and_later_that_accounts_are_locked(
+def test_a_wrong_password_says_so_and_after_several_the_account_is_locked(
     open_page: Opener, watch: Watch, board: Board
 ) -> None:
     watch.allow(REFUSED)
     name = board.user("ReadOnly", "clumsy")
+    path = f"/api/v1alpha1/users/{name}"
+    board.call("PATCH", "/api/v1alpha1/account-policy?updateMask=lockoutFailures", {"lockoutFailures": 3})
     page = open_page("", "/login")
-    for _ in range(3):
+    for count in range(3):
+        assert "lockedUntil" not in board.call("GET", path)["user"], count
         log_in(page, name, "wrong")
         expect(page.get_by_role("alert")).to_contain_text("wrong user name or password")
         expect(page.get_by_label("Password", exact=True)).to_be_focused()
     expect(page.get_by_role("alert")).to_contain_text("locked for some minutes")
     axe(page)
     shots(page, "login-refused")
+    # it is, and the right password does not help
+    log_in(page, name, PASSWORD)
+    expect(page.get_by_label("Password", exact=True)).to_be_focused()
+    expect(page.get_by_role("alert")).to_contain_text("locked for some minutes")
+    expect(page).to_have_url("/login")
+    board.call("POST", f"{path}:unlock", {})
+    log_in(page, name, PASSWORD)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
 def test_a_password_that_was_given_must_be_changed_first(open_page: Opener, watch: Watch, board: Board) -> None:
@@ -79,14 +90,14 @@ def test_a_password_that_was_given_must_be_changed_first(open_page: Opener, watc
     page.get_by_label("Current password").fill(PASSWORD)
     page.get_by_label("New password", exact=True).fill("short")
     page.get_by_label("New password again").fill("shorter")
-    page.get_by_role("button", name="Change password").click()
-    expect(page.get_by_text("These two passwords differ.")).to_be_visible()
+    page.get_by_role("button", name="Change the password").click()
+    expect(page.get_by_text("The two are not the same.")).to_be_visible()
     page.get_by_label("New password again").fill("short")
-    page.get_by_role("button", name="Change password").click()
+    page.get_by_role("button", name="Change the password").click()
     expect(page.get_by_label("New password", exact=True)).to_have_attribute("aria-invalid", "true")
     for label in ("New password", "New password again"):
         page.get_by_label(label, exact=True).fill("another long passphrase")
-    page.get_by_role("button", name="Change password").click()
+    page.get_by_role("button", name="Change the password").click()
     expect(page).to_have_url("/power")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from tests.harness.program import until
 from tests.webui.webui_house import Board, Opener, Watch, axe, shot, shots
 
@@ -49,7 +49,7 @@ def test_a_power_cycle_is_watched_live(open_page: Opener) -> None:
     host.get_by_role("button", name="Power on").click()
     expect(host.get_by_text("Powering on", exact=True)).to_be_visible()
     expect(host.get_by_text("On", exact=True)).to_be_visible()
-    expect(host.get_by_role("status").filter(has_text="done")).to_be_visible()
+    expect(host.get_by_role("status").filter(has_text="Power on: done")).to_be_visible()
     expect(host.get_by_role("button", name="Power on")).to_have_count(0)
     axe(page)
     shots(page, "power")
@@ -113,6 +113,34 @@ def test_a_refusal_is_explained_where_it_was_asked_for(open_page: Opener, watch:
     assert board.program.host()["state"] == "HOST_STATE_ON"
 
 
+def test_a_refusal_is_shown_to_who_asked_and_not_with_the_next_question(
+    open_page: Opener, watch: Watch, board: Board
+) -> None:
+    watch.allow("the server responded with a status of (400|409|412)")
+    on(board)
+    page = open_page("Operator", "/power")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/ChangeChassisPower", hold)
+    card(page, "chassis.0").get_by_role("button", name="Power off").click()
+    dialog = page.get_by_role("alertdialog")
+    dialog.get_by_role("button", name="Power off").click()
+    # while the answer is out, the window stays, so that there is a place for it
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_disabled()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_visible()
+    held[0].continue_()
+    expect(dialog.get_by_role("alert")).to_contain_text("host.0")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    card(page, "chassis.0").get_by_role("button", name="Power cycle", exact=True).click()
+    expect(dialog).to_contain_text("goes off and on again")
+    expect(dialog.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_host_that_ignores_a_shutdown_is_not_shown_as_off(open_page: Opener, board: Board) -> None:
     on(board)
     wait_for_system(board)
@@ -157,6 +185,7 @@ def test_the_overview_shows_what_matters(open_page: Opener, board: Board) -> Non
     expect(temperatures.get_by_role("listitem")).to_have_count(5)
     expect(temperatures).to_contain_text("°C")
     expect(page.get_by_role("region", name="Power draw")).to_contain_text(" W")
+    expect(page.get_by_role("region", name="Power draw")).to_contain_text("made of psu0_pin, psu1_pin")
     expect(page.get_by_role("region", name="System")).to_contain_text("Simulated board")
     board.fault("sensor-stuck", "inlet_temp", 50)
     health = page.get_by_role("region", name="Health")

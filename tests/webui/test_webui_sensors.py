@@ -108,9 +108,10 @@ def test_thresholds_are_edited_by_who_may(open_page: Opener, watch: Watch, board
     dialog.get_by_role("button", name="Edit thresholds").click()
     warning = dialog.get_by_label("Upper warning")
     expect(warning).to_have_value("42")
-    warning.fill("warm")
-    dialog.get_by_role("button", name="Save").click()
-    expect(warning).to_have_attribute("aria-invalid", "true")
+    for nonsense in ("warm", "Infinity", "0x10", "1e3"):
+        warning.fill(nonsense)
+        dialog.get_by_role("button", name="Save").click()
+        expect(warning).to_have_attribute("aria-invalid", "true")
     warning.fill("90")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_role("alert").first).to_be_visible()
@@ -129,6 +130,20 @@ def test_thresholds_are_edited_by_who_may(open_page: Opener, watch: Watch, board
     page.get_by_role("alertdialog").get_by_role("button", name="Take those of the board file").click()
     expect(dialog.get_by_text("Changed; not those of the board file.")).to_have_count(0)
     assert board.call("GET", "/api/v1alpha1/sensors/inlet_temp")["sensor"]["thresholds"]["upperWarning"] == 42
+
+
+def test_two_who_edit_thresholds_do_not_undo_each_other(open_page: Opener, board: Board) -> None:
+    path = "/api/v1alpha1/sensors/inlet_temp"
+    page = open_page("Operator", "/sensors?sensor=inlet_temp", language="de-DE")
+    dialog = page.get_by_role("dialog", name="inlet_temp")
+    dialog.get_by_role("button", name="Schwellwerte ändern").click()
+    board.call("PATCH", f"{path}/thresholds?updateMask=upperCritical", {"upperCritical": 47.5})
+    dialog.get_by_label("Obere Warnung").fill("41,5")
+    dialog.get_by_role("button", name="Speichern").click()
+    expect(dialog.get_by_text("41,5")).to_be_visible()
+    kept = board.call("GET", path)["sensor"]["thresholds"]
+    assert (kept["upperWarning"], kept["upperCritical"]) == (41.5, 47.5)
+    board.call("POST", f"{path}:resetThresholds", {})
 
 
 def zone(page: Page, name: str) -> Locator:

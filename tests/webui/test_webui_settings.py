@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 
 import pytest
 from playwright.sync_api import expect
-from tests.harness.program import until
+from tests.harness.program import KILLS_PEERS, until
 from tests.webui.webui_house import PHONE, ROOT, Board, Opener, Watch, axe, check_width, shots
 
 pytestmark = pytest.mark.e2e
@@ -70,8 +72,6 @@ def test_the_settings_of_hosts_look_right(open_page: Opener) -> None:
 
 
 def test_the_network(open_page: Opener, board: Board) -> None:
-    if board.program.request("GET", "/api/v1alpha1/network").status_code != 200:
-        pytest.skip("this BMC has no network service yet; nothing to install")
     page = open_page("Administrator", "/settings/network")
     expect(page.get_by_label("Name of the BMC")).to_be_visible()
     shots(page, "settings-network")
@@ -85,8 +85,6 @@ def test_the_network(open_page: Opener, board: Board) -> None:
 
 
 def test_an_interface_gets_an_address(open_page: Opener, board: Board) -> None:
-    if board.program.request("GET", "/api/v1alpha1/network").status_code != 200:
-        pytest.skip("this BMC has no network service yet; nothing to install")
     page = open_page("Administrator", "/settings/network")
     card = page.get_by_role("region", name="Interface").first
     card.get_by_label("IPv4 by DHCP").uncheck()
@@ -102,9 +100,42 @@ def test_an_interface_gets_an_address(open_page: Opener, board: Board) -> None:
     assert found["ipv4"]["staticAddresses"][0]["address"] == "192.0.2.10"
 
 
+@pytest.mark.parametrize("role", ["Operator", "ReadOnly"])
+def test_who_may_not_change_the_bmc_looks_at_network_and_time(role: str, open_page: Opener) -> None:
+    page = open_page(role, "/settings/network")
+    expect(page.get_by_label("Name of the BMC")).to_be_disabled()
+    expect(page.get_by_role("region", name="Interface").first).to_contain_text("eth0")
+    expect(page.get_by_label("IPv4 gateway")).to_have_count(0)
+    page.goto("/settings/time")
+    expect(page.locator("[data-clock]")).to_be_visible()
+    expect(page.get_by_label("Time servers", exact=True)).to_be_disabled()
+    for path in ("/settings/network", "/settings/time"):
+        page.goto(path)
+        expect(page.get_by_text("Loading…")).to_have_count(0)
+        for verb in ("Save", "Change", "Set the clock"):
+            expect(page.locator("main").get_by_role("button", name=verb)).to_have_count(0)
+
+
+@KILLS_PEERS
+def test_an_edit_survives_that_everything_is_read_anew(open_page: Opener, board: Board, watch: Watch) -> None:
+    watch.allow(r"net::ERR_|status of 50[34]")
+    page = open_page("Administrator", "/settings/network")
+    card = page.get_by_role("region", name="Interface").first
+    card.get_by_label("Largest packet").fill("1400")
+    page.get_by_label("Domain").fill("rack7.example.org")
+    door = board.program.processes()["websrv"]
+    os.kill(door, signal.SIGKILL)
+    expect(page.locator("[data-link='lost']")).to_be_visible()
+    expect(page.locator("[data-link='live']")).to_be_visible()
+    # something else is saved, and read anew
+    page.get_by_role("button", name="Save").first.click()
+    expect(page.get_by_text("Saved.").first).to_be_visible()
+    expect(page.get_by_label("Domain")).to_have_value("rack7.example.org")
+    expect(card.get_by_label("Largest packet")).to_have_value("1400")
+    expect(card.get_by_role("button", name="Save")).to_be_enabled()
+
+
 def test_the_time(open_page: Opener, board: Board) -> None:
-    if board.program.request("GET", "/api/v1alpha1/time").status_code != 200:
-        pytest.skip("this BMC has no time service yet; nothing to install")
     page = open_page("Administrator", "/settings/time")
     expect(page.locator("[data-clock]")).to_be_visible()
     shots(page, "settings-time")

@@ -129,6 +129,7 @@ def test_the_own_password(open_page: Opener, board: Board, watch: Watch) -> None
     page.get_by_label("Current password").fill("not this one")
     page.get_by_label("New password", exact=True).fill("a phrase of my own")
     page.get_by_label("New password again").fill("a phrase of my")
+    page.keyboard.press("Tab")
     expect(page.get_by_text("The two are not the same.")).to_be_visible()
     page.get_by_label("New password again").fill("a phrase of my own")
     page.get_by_role("button", name="Change the password").click()

@@ -1,4 +1,5 @@
 /** A call that a person began: whether it is under way, and what became of it. */
+import { Keeper, type Back } from './live/keeper.svelte.ts';
 import { problemOf, type Problem } from './problem.ts';
 
 /** Runs one call at a time; a form shows `busy` and `problem`. */
@@ -37,16 +38,18 @@ export class Action<A extends unknown[] = [], R = unknown> {
   }
 }
 
-/** What a page reads once and again when asked to. */
+/** What a component reads once, again when asked to, and by itself when the BMC is back after an outage. */
 export class Loaded<T> {
   value = $state.raw<T>();
   busy = $state(false);
   problem = $state<Problem>();
   readonly #load: () => Promise<T>;
+  readonly #keeper: Keeper;
   #turn = 0;
 
-  constructor(load: () => Promise<T>) {
+  constructor(load: () => Promise<T>, link?: Back) {
     this.#load = load;
+    this.#keeper = new Keeper(() => void this.refresh(), link);
     void this.refresh();
   }
 
@@ -59,8 +62,11 @@ export class Loaded<T> {
       if (turn !== this.#turn) return;
       this.value = value;
       this.problem = undefined;
+      this.#keeper.done();
     } catch (error) {
-      if (turn === this.#turn) this.problem = problemOf(error);
+      if (turn !== this.#turn) return;
+      this.problem = problemOf(error);
+      this.#keeper.failed(this.problem);
     } finally {
       if (turn === this.#turn) this.busy = false;
     }

@@ -10,6 +10,7 @@ import type { Client, Interceptor } from '@connectrpc/connect';
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
 
+import { activity, UNATTENDED } from './activity.ts';
 import { AccountService } from './gen/ubmc/v1alpha1/account_pb.ts';
 import { Privilege, access } from './gen/ubmc/v1alpha1/access_pb.ts';
 import { ChassisService } from './gen/ubmc/v1alpha1/chassis_pb.ts';
@@ -42,14 +43,19 @@ export function cookie(name: string, all: string): string {
   return '';
 }
 
-/** Whether it is worth asking who is logged in: the second cookie comes and goes with the first. */
-export function mayHaveSession(): boolean {
-  return cookie(CSRF_COOKIE, document.cookie) !== '';
+/** The second cookie, which comes and goes with the first and is another one for each session; empty without one. */
+export function sessionMark(): string {
+  return cookie(CSRF_COOKIE, document.cookie);
 }
 
 const withCsrf: Interceptor = (next) => (request) => {
-  const token = cookie(CSRF_COOKIE, document.cookie);
+  const token = sessionMark();
   if (token) request.header.set('x-csrf-token', token);
+  return next(request);
+};
+
+const tellsWhoAsks: Interceptor = (next) => (request) => {
+  if (!activity.attended()) request.header.set(UNATTENDED, '1');
   return next(request);
 };
 
@@ -67,7 +73,7 @@ export const transport = createConnectTransport({
   baseUrl: '/',
   useBinaryFormat: true,
   defaultTimeoutMs: CALL_MS,
-  interceptors: [tellsLoss, withCsrf],
+  interceptors: [tellsLoss, withCsrf, tellsWhoAsks],
 });
 
 /** A client of a service: `client(LedService).listLeds({})`. */

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { ago, duration, quantity } from './format.ts';
-import { locale } from './i18n/locale.svelte.ts';
+import { ago, dateTime, duration, quantity, zone, zoned } from './format.ts';
+import { locale, tagOf } from './i18n/locale.svelte.ts';
 
 afterEach(() => (locale.language = 'en'));
 
@@ -33,5 +33,29 @@ describe('ago', () => {
     expect(ago(0, 0)).toBe('now');
     expect(ago(7_200_000, 0)).toBe('in 2 hours');
     expect(ago(0, 90_061_000)).toBe('yesterday');
+  });
+});
+
+describe('the locale', () => {
+  it('is that of the browser, if it has the chosen language', () => {
+    expect(tagOf('en', ['en-GB', 'en'])).toBe('en-GB');
+    expect(tagOf('en', ['de-AT', 'en-US'])).toBe('en-US');
+    expect(tagOf('de', ['de-AT', 'en-US'])).toBe('de-AT');
+  });
+
+  it('is one with dates that are read in one way only, if it has not', () => {
+    expect(tagOf('en', ['fr-FR', 'en'])).toBe('en-GB');
+    expect(tagOf('de', ['en-US'])).toBe('de');
+    expect(tagOf('en', ['eng-XX'])).toBe('en-GB');
+  });
+});
+
+describe('a time', () => {
+  const ms = Date.UTC(2026, 10, 23, 18, 16, 45);
+
+  it('tells its zone where it is asked for', () => {
+    expect(zone(ms)).not.toBe('');
+    expect(zoned(ms)).toContain(zone(ms));
+    expect(dateTime(ms)).not.toContain(zone(ms));
   });
 });

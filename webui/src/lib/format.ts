@@ -15,10 +15,10 @@ export function unitOf(unit: string): string {
 const numbers = new Map<string, Intl.NumberFormat>();
 
 export function number(value: number, digits = 0): string {
-  const key = `${locale.language} ${digits}`;
+  const key = `${locale.tag} ${digits}`;
   let made = numbers.get(key);
   if (!made) {
-    made = new Intl.NumberFormat(locale.language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    made = new Intl.NumberFormat(locale.tag, { minimumFractionDigits: digits, maximumFractionDigits: digits });
     numbers.set(key, made);
   }
   return made.format(value);
@@ -41,27 +41,41 @@ export function milliseconds(time: Timestamp | undefined): number | undefined {
 
 const times = new Map<string, Intl.DateTimeFormat>();
 
-function formatted(ms: number, kind: 'full' | 'clock'): string {
-  const key = `${locale.language} ${kind}`;
+const KINDS = {
+  full: { dateStyle: 'medium', timeStyle: 'medium' },
+  zoned: { dateStyle: 'medium', timeStyle: 'long' },
+  clock: { timeStyle: 'medium' },
+  zone: { timeZoneName: 'short' },
+} as const satisfies Record<string, Intl.DateTimeFormatOptions>;
+
+function formatter(kind: keyof typeof KINDS): Intl.DateTimeFormat {
+  const key = `${locale.tag} ${kind}`;
   let made = times.get(key);
   if (!made) {
-    made = new Intl.DateTimeFormat(
-      locale.language,
-      kind === 'full' ? { dateStyle: 'medium', timeStyle: 'medium' } : { timeStyle: 'medium' },
-    );
+    made = new Intl.DateTimeFormat(locale.tag, KINDS[kind]);
     times.set(key, made);
   }
-  return made.format(ms);
+  return made;
 }
 
-/** Date and time of day. */
+/** Date and time of day, in the time zone of the browser. */
 export function dateTime(ms: number): string {
-  return formatted(ms, 'full');
+  return formatter('full').format(ms);
+}
+
+/** Date and time of day, and which zone that is. */
+export function zoned(ms: number): string {
+  return formatter('zoned').format(ms);
+}
+
+/** The time zone of the browser at a time: `CET`, `UTC+1`. */
+export function zone(ms: number): string {
+  return formatter('zone').formatToParts(ms).find((part) => part.type === 'timeZoneName')?.value ?? '';
 }
 
 /** Time of day. */
 export function clock(ms: number): string {
-  return formatted(ms, 'clock');
+  return formatter('clock').format(ms);
 }
 
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -75,7 +89,7 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
 export function ago(ms: number, now: number): string {
   const seconds = Math.round((ms - now) / 1000);
   const [unit, size] = STEPS.find(([, step]) => Math.abs(seconds) >= step) ?? ['second' as const, 1];
-  return new Intl.RelativeTimeFormat(locale.language, { numeric: 'auto' }).format(Math.trunc(seconds / size), unit);
+  return new Intl.RelativeTimeFormat(locale.tag, { numeric: 'auto' }).format(Math.trunc(seconds / size), unit);
 }
 
 /** A length of time, short: `2 d 3 h`, `4 min 5 s`, `12 s`. */

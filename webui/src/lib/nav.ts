@@ -1,14 +1,18 @@
 /**
  * The pages, in the order of the menu. A page is not shown when its `service` does not run in this BMC, or when `present`,
- * which asks that service, is answered by "not found" or "unimplemented".
+ * which asks that service, is answered by "not found" or "unimplemented". Screen, media and updates have their places so:
+ * by their addresses they say what this BMC does not have.
  */
 import type { DescMethod } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import Boxes from '@lucide/svelte/icons/boxes';
+import Disc3 from '@lucide/svelte/icons/disc-3';
 import Fan from '@lucide/svelte/icons/fan';
 import Gauge from '@lucide/svelte/icons/gauge';
+import HardDriveDownload from '@lucide/svelte/icons/hard-drive-download';
 import Info from '@lucide/svelte/icons/info';
 import LayoutDashboard from '@lucide/svelte/icons/layout-dashboard';
+import Monitor from '@lucide/svelte/icons/monitor';
 import Power from '@lucide/svelte/icons/power';
 import ScrollText from '@lucide/svelte/icons/scroll-text';
 import Settings from '@lucide/svelte/icons/settings';
@@ -66,11 +70,14 @@ export const NAVIGATION: readonly Group[] = [
         service: 'consolesrv',
         present: askForConsoles,
       },
+      { path: '/screen', label: 'nav_screen', icon: Monitor, service: 'kvmsrv' },
+      { path: '/media', label: 'nav_media', icon: Disc3, service: 'mediasrv' },
     ],
   },
   {
     label: 'group_bmc',
     entries: [
+      { path: '/updates', label: 'nav_updates', icon: HardDriveDownload, service: 'updatemgr' },
       { path: '/users', label: 'nav_users', icon: Users },
       { path: '/security', label: 'nav_security', icon: ShieldCheck },
       { path: '/settings', label: 'nav_settings', icon: Settings },

@@ -50,6 +50,11 @@ export function chassisActions(state: ChassisState): readonly ChassisPowerAction
   return OF_CHASSIS[state] ?? [];
 }
 
+/** Whether a host has power, and the time with power goes on. */
+export function hasPower(state: HostState): boolean {
+  return state === HostState.ON || state === HostState.POWERING_OFF;
+}
+
 /** These cut power or stop the operating system where it is. */
 export const FORCED: ReadonlySet<string> = new Set([
   'FORCE_OFF',

@@ -1,7 +1,11 @@
-/** What went wrong with a call, in words for people and fields for forms. The words are the server's own. */
+/**
+ * What went wrong with a call, in words for people and fields for forms. The words are the server's own; if it said none,
+ * because call or answer were lost on the way, they are those of these pages.
+ */
 import { Code, ConnectError } from '@connectrpc/connect';
 
 import { ViolationsSchema } from './gen/buf/validate/validate_pb.ts';
+import { transportTexts as t } from './i18n/problem.ts';
 
 export interface Problem {
   code: Code;
@@ -17,6 +21,23 @@ function camel(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
+// what Chromium, Firefox and Safari say of a connection that there is not, or that broke
+const NO_CONNECTION = /fetch|network|load failed|input stream|connection/i;
+// what the client makes of an answer that is not of the API: from something between, or in the way
+const FOREIGN = /^HTTP \d+/;
+
+/** Words for what was lost on the way; empty for all else. */
+function lostOnTheWay(told: ConnectError): string {
+  if (FOREIGN.test(told.rawMessage)) {
+    return told.code === Code.Unavailable ? t('unreachable') : t('no_sense', { answer: told.rawMessage });
+  }
+  // an answer has headers
+  if (!told.metadata.keys().next().done) return '';
+  if (told.code === Code.DeadlineExceeded) return t('timed_out');
+  if (told.code === Code.Canceled || told.code === Code.Aborted) return t('cancelled');
+  return told.cause instanceof TypeError && NO_CONNECTION.test(told.rawMessage) ? t('unreachable') : '';
+}
+
 /** Reads any error as a problem. */
 export function problemOf(error: unknown): Problem {
   const told = ConnectError.from(error);
@@ -29,7 +50,7 @@ export function problemOf(error: unknown): Problem {
       fields[path] ??= message;
     }
   }
-  return { code: told.code, message: told.rawMessage, fields, traceId: told.metadata.get('trace-id') ?? '' };
+  return { code: told.code, message: lostOnTheWay(told) || told.rawMessage, fields, traceId: told.metadata.get('trace-id') ?? '' };
 }
 
 /** Whether a service is not on this board, or not in this BMC. */

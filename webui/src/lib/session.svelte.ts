@@ -2,7 +2,7 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 
-import { mayHaveSession, onUnauthenticated, privilegeOf, sessions } from './api.ts';
+import { onUnauthenticated, privilegeOf, sessionMark, sessions } from './api.ts';
 import { Privilege } from './gen/ubmc/v1alpha1/access_pb.ts';
 import { problemOf } from './problem.ts';
 
@@ -12,9 +12,23 @@ interface Facts {
   session?: { id: string; user: string; role: string };
   mustChangePassword: boolean;
   mustSetUpSecondFactor: boolean;
+  privileges: readonly Privilege[];
 }
 
-class Session {
+/** What a session needs of the world; tests give another one. */
+export interface World {
+  sessions: Pick<typeof sessions, 'getCurrentSession' | 'login' | 'logout'>;
+  /** What tells sessions of this browser apart without being their secret; empty if there is none. */
+  mark(): string;
+  onUnauthenticated(listener: () => void): void;
+  /** Begins anew, with nothing of what is here. */
+  reload(): void;
+}
+
+const BROWSER: World = { sessions, mark: sessionMark, onUnauthenticated, reload: () => location.reload() };
+const LOOK_MS = 5_000;
+
+export class Session {
   standing = $state<Standing>('unknown');
   id = $state('');
   user = $state('');
@@ -22,9 +36,12 @@ class Session {
   /** It ended while it was used: by the clock, by somebody, or with another tab. */
   ended = $state(false);
   #privileges = $state.raw<ReadonlySet<Privilege>>(new Set());
+  readonly #world: World;
+  #mark = '';
 
-  constructor() {
-    onUnauthenticated(() => this.#leave(true));
+  constructor(world: World = BROWSER) {
+    this.#world = world;
+    world.onUnauthenticated(() => this.#leave(true));
   }
 
   /** Asks who is logged in, unless that is known. Raises what the BMC answers but "nobody". */
@@ -34,40 +51,60 @@ class Session {
 
   /** Asks who is logged in. */
   async refresh(): Promise<void> {
-    if (!mayHaveSession()) {
+    const mark = this.#world.mark();
+    if (!mark) {
       this.#leave(false);
       return;
     }
     try {
-      const current = await sessions.getCurrentSession({});
-      this.#take(current);
-      this.#privileges = new Set(current.privileges);
+      this.#take(await this.#world.sessions.getCurrentSession({}), mark);
     } catch (error) {
       if (problemOf(error).code !== Code.Unauthenticated) throw error;
       this.#leave(false);
     }
   }
 
+  /**
+   * Asks who is logged in, as a sign of life. If that is somebody else by now, who logged in in another tab, the page
+   * begins anew: what it shows and offers is not theirs.
+   */
+  async look(): Promise<void> {
+    const mark = this.#world.mark();
+    const current = await this.#world.sessions.getCurrentSession({}, { timeoutMs: LOOK_MS });
+    if (this.standing !== 'in') return; // who logged out meanwhile stays logged out
+    if (current.session?.id !== this.id) this.#world.reload();
+    else this.#take(current, mark);
+  }
+
+  /** This browser has another session by now, or none. */
+  get doubtful(): boolean {
+    return this.standing === 'in' && this.#world.mark() !== this.#mark;
+  }
+
   /** Opens a session; the token becomes a cookie that no script can read. */
   async login(user: string, password: string, oneTimeCode: string): Promise<void> {
-    await sessions.login({ user, password, oneTimeCode }, { headers: { 'x-session-cookie': '1' } });
+    await this.#world.sessions.login({ user, password, oneTimeCode }, { headers: { 'x-session-cookie': '1' } });
     this.ended = false;
     await this.refresh();
   }
 
+  /** Ends the session. Raises why it did not end; then its person is still logged in. */
   async logout(): Promise<void> {
     try {
-      await sessions.logout({});
-    } finally {
-      this.#leave(false);
+      await this.#world.sessions.logout({});
+    } catch (error) {
+      if (problemOf(error).code !== Code.Unauthenticated) throw error;
     }
+    this.#leave(false);
   }
 
   has(privilege: Privilege): boolean {
     return this.#privileges.has(privilege);
   }
 
-  #take(facts: Facts): void {
+  #take(facts: Facts, mark: string): void {
+    this.#mark = mark;
+    this.#privileges = new Set(facts.privileges);
     this.id = facts.session?.id ?? '';
     this.user = facts.session?.user ?? '';
     this.role = facts.session?.role ?? '';

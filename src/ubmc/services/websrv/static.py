@@ -1,6 +1,7 @@
 """The pages of the web UI: exactly the files that its build lists, and the one page for all of its own paths.
 
-What is served follows from a table that is read at start. No path of a request ever becomes a path of a file.
+What is served follows from a table that is read at start, and again when a page is asked for after a new build.
+No path of a request ever becomes a path of a file.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ _SAFE: tuple[Header, ...] = (
 )
 
 
+_Mark = tuple[int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """One built file, and its compressed forms."""
@@ -58,6 +62,14 @@ class File:
         return held if held is not None else self.encodings.get(encoding, self.path).read_bytes()
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What one build has: its files by the paths of requests, and the policy that belongs to its page."""
+
+    files: Mapping[str, File] = field(default_factory=dict)
+    policy: bytes = b""
+
+
 class Pages:
     """The built web UI; without one, nothing."""
 
@@ -67,22 +79,34 @@ class Pages:
         Args:
             folder: of the built files, with their manifest. If it is not there, no page is.
         """
-        self._files: dict[str, File] = {}
-        self._policy = b""
-        try:
-            manifest = orjson.loads((folder / MANIFEST).read_bytes())
-            self._files = {f"/{name}": _file(folder, name, told) for name, told in manifest["files"].items()}
-            self._policy = content_security_policy(manifest["scripts"])
-        except FileNotFoundError:
+        self._folder = folder
+        self._build = Build()
+        self._seen: _Mark | None = None
+        self._read()
+        if self._seen is None:
             log.info("there is no web UI; `make webui` builds it")
+
+    def _read(self) -> None:
+        """Read the build, unless it is the one that was read; what was read stays while there is no whole one.
+
+        A page is asked for each time (`no-cache`) and names files of its own build alone: an old page beside new files
+        would be a blank one.
+        """
+        mark = _mark(self._folder / MANIFEST)
+        if mark is None or mark == self._seen:
+            return
+        self._seen = mark
+        try:
+            manifest = orjson.loads((self._folder / MANIFEST).read_bytes())
+            files = {f"/{name}": _file(self._folder, name, told) for name, told in manifest["files"].items()}
+            self._build = Build(files, content_security_policy(manifest["scripts"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self._files = {}
             log.error("the web UI cannot be read; `make webui` builds it anew", extra={"error": str(error)})
 
     @property
     def built(self) -> bool:
         """Whether there is a web UI."""
-        return f"/{PAGE}" in self._files
+        return f"/{PAGE}" in self._build.files
 
     def find(self, path: str, headers: Mapping[str, str]) -> File | None:
         """What is at a path: a file, or for a browser that asks for a page, the one page there is.
@@ -91,11 +115,11 @@ class Pages:
             path: of the request.
             headers: of the request.
         """
-        found = self._files.get(path)
         wants_page = "text/html" in headers.get("accept", "") and not path.startswith("/_app/")
-        if found is None and (wants_page or path == "/"):
-            found = self._files.get(f"/{PAGE}")
-        return found
+        if wants_page or path in ("/", f"/{PAGE}"):
+            self._read()
+            return self._build.files.get(path) or self._build.files.get(f"/{PAGE}")
+        return self._build.files.get(path)
 
     async def answer(self, scope: Scope, send: Send) -> bool:
         """Answer a GET or HEAD, if there is something to answer with. Gives whether there was."""
@@ -107,7 +131,7 @@ class Pages:
         try:
             body = await asyncio.to_thread(file.read, encoding) if file.immutable else file.read(encoding)
         except OSError:
-            return False  # it was built anew since we started
+            return False  # it was built anew since the page was asked for
         await send({"type": "http.response.start", "status": 200, "headers": self._headers(file, encoding, len(body))})
         await send({"type": "http.response.body", "body": body})
         return True
@@ -120,7 +144,7 @@ class Pages:
             (b"content-length", b"%d" % length),
             (b"etag", tag.encode()),
             (b"cache-control", _FOREVER if file.immutable else _ASK_AGAIN),
-            (b"content-security-policy", self._policy),
+            (b"content-security-policy", self._build.policy),
             *_SAFE,
         ]
         if file.encodings:
@@ -152,6 +176,15 @@ def content_security_policy(scripts: list[str]) -> bytes:
             "frame-ancestors 'none'",
         ]
     ).encode("ascii")
+
+
+def _mark(path: Path) -> _Mark | None:
+    """What tells one build from another; none while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _file(folder: Path, name: str, told: Mapping[str, Any]) -> File:

@@ -17,7 +17,7 @@ const SETTLED_MS = 5_000;
 /** While so many bytes wait in the browser, what is typed is not taken. */
 const MOST_WAITING = 256 * 1024;
 /** Close codes of the door that trying again does not change. */
-const FINAL = new Set([4401, 4403, 4404]);
+const FINAL = new Set([4401, 4403, 4404, 4429]);
 
 export class Attachment {
   standing = $state<Standing>('connecting');

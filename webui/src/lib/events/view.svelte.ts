@@ -1,7 +1,10 @@
-/** The part of the event log that a page shows: the newest first, older ones on request, new ones as they come. */
+/** The part of the event log that a page shows, and new events as they come. */
 import { events } from '#lib/api.ts';
 import type { Event } from '#lib/gen/ubmc/v1alpha1/event_pb.ts';
-import { problemOf, type Problem } from '#lib/problem.ts';
+import type { Back } from '#lib/live/keeper.svelte.ts';
+import { live } from '#lib/live/live.ts';
+import { Newest, type Part } from '#lib/live/newest.svelte.ts';
+import { everyPage } from '#lib/pages.ts';
 
 import { EVERYTHING, matches, toFilter, type Wanted } from './filter.ts';
 
@@ -10,78 +13,52 @@ const EXPORT_PAGE = 1000;
 /** So many events are kept in the page; beyond that a filter helps more than scrolling. */
 export const MOST = 2000;
 
-/** Both lists in one, the newest first, each event once. */
-export function joined(known: readonly Event[], more: readonly Event[]): Event[] {
-  const all = new Map([...known, ...more].map((each) => [each.id, each]));
-  return [...all.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, MOST);
+/** Where events come from; tests give another one. */
+export interface Log {
+  list: typeof events.listEvents;
+  onBegin(listener: () => void): () => void;
+  link?: Back;
 }
 
-export class EventView {
-  list = $state.raw<readonly Event[]>([]);
-  busy = $state(true);
-  problem = $state.raw<Problem>();
-  /** There are older ones. */
-  more = $state(false);
+const BMC: Log = {
+  list: (request) => events.listEvents(request),
+  onBegin: (listener) => live.events.onBegin(listener),
+};
+
+export class EventView extends Newest<Event> {
   #wanted: Wanted = EVERYTHING;
-  #token = '';
-  #turn = 0;
-  /** What came while a list was read, which may be older. */
-  #fresh: Event[] = [];
+  readonly #log: Log;
+
+  constructor(log: Log = BMC) {
+    super(MOST, log.link);
+    this.#log = log;
+    // what came between the reading and the beginning of the watch, nobody has told
+    $effect(() => log.onBegin(() => void this.catchUp()));
+  }
 
   /** Shows these, from the newest on. */
   async show(wanted: Wanted): Promise<void> {
     this.#wanted = wanted;
-    this.#token = '';
-    this.#fresh = [];
-    await this.#read((page) => (this.list = joined(this.#fresh, page)));
-  }
-
-  /** Shows older ones too. */
-  async older(): Promise<void> {
-    if (this.busy || !this.more) return;
-    await this.#read((page) => (this.list = joined(this.list, page)));
+    await this.begin();
   }
 
   /** A new event came. */
   take(event: Event): void {
-    if (event.messageId === 'EventLog.Cleared') void this.show(this.#wanted);
-    else if (matches(event, this.#wanted)) {
-      if (this.busy) this.#fresh.push(event);
-      this.list = joined(this.list, [event]);
-    }
+    if (event.messageId === 'EventLog.Cleared') void this.begin();
+    else if (matches(event, this.#wanted)) this.add(event);
   }
 
-  async #read(put: (page: Event[]) => void): Promise<void> {
-    const turn = ++this.#turn;
-    this.busy = true;
-    try {
-      const answer = await events.listEvents({
-        filter: toFilter(this.#wanted),
-        newestFirst: true,
-        pageSize: PAGE,
-        pageToken: this.#token,
-      });
-      if (turn !== this.#turn) return;
-      this.#token = answer.nextPageToken;
-      this.problem = undefined;
-      put(answer.events);
-      this.more = this.#token !== '' && this.list.length < MOST;
-    } catch (error) {
-      if (turn === this.#turn) this.problem = problemOf(error);
-    } finally {
-      if (turn === this.#turn) this.busy = false;
-    }
+  protected override async read(pageToken: string): Promise<Part<Event>> {
+    const filter = toFilter(this.#wanted);
+    const page = await this.#log.list({ filter, newestFirst: true, pageSize: PAGE, pageToken });
+    return { entries: page.events, nextPageToken: page.nextPageToken };
   }
 }
 
 /** All events that are wanted, the oldest first. */
-export async function everyEvent(wanted: Wanted): Promise<Event[]> {
-  const all: Event[] = [];
-  let pageToken = '';
-  do {
-    const page = await events.listEvents({ filter: toFilter(wanted), pageSize: EXPORT_PAGE, pageToken });
-    all.push(...page.events);
-    pageToken = page.nextPageToken;
-  } while (pageToken);
-  return all;
+export function everyEvent(wanted: Wanted): Promise<Event[]> {
+  return everyPage(
+    (pageToken) => events.listEvents({ filter: toFilter(wanted), pageSize: EXPORT_PAGE, pageToken }),
+    (page) => page.events,
+  );
 }

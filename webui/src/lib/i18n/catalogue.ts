@@ -31,7 +31,7 @@ export function catalogue<const E extends Record<string, string>>(en: E, de: { [
   const text = (key: string, values?: Record<string, string | number>): string => fill(of(key), values);
   const count = (key: string, count: number): string => {
     const form = new Intl.PluralRules(locale.language).select(count) === 'one' ? 'one' : 'other';
-    return fill(of(`${key}_${form}`), { count: new Intl.NumberFormat(locale.language).format(count) });
+    return fill(of(`${key}_${form}`), { count: new Intl.NumberFormat(locale.tag).format(count) });
   };
   return Object.assign(text, { count, of, languages }) as unknown as Texts<E>;
 }

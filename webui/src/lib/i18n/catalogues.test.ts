@@ -29,6 +29,15 @@ describe('every catalogue', () => {
   });
 });
 
+describe('what is counted', () => {
+  it.each(catalogues)('%s has both forms', (_, { en }) => {
+    const forms = Object.keys(en).filter((key) => /_(one|other)$/.test(key));
+    const names = [...new Set(forms.map((key) => key.replace(/_(one|other)$/, '')))];
+    expect(forms.sort()).toEqual(names.flatMap((name) => [`${name}_one`, `${name}_other`]).sort());
+    for (const key of forms) expect(values(en[key] ?? ''), key).toContain('{count}');
+  });
+});
+
 describe('catalogue', () => {
   const t = catalogue(
     { hello: 'Hello {name}', n_one: '{count} thing', n_other: '{count} things' },

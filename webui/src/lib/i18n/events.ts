@@ -5,10 +5,6 @@ export const events = catalogue(
   {
     title: 'Event log',
     description: 'Everything that happened, newest first. New events appear by themselves.',
-    ok: 'OK',
-    warning: 'Warning',
-    critical: 'Critical',
-    unspecified: 'Not said',
     filter: 'Filter',
     severity: 'Severity',
     severity_all: 'All',
@@ -61,10 +57,6 @@ export const events = catalogue(
   {
     title: 'Ereignisprotokoll',
     description: 'Alles, was geschehen ist, das Neueste zuerst. Neue Ereignisse erscheinen von selbst.',
-    ok: 'OK',
-    warning: 'Warnung',
-    critical: 'Kritisch',
-    unspecified: 'Keine Angabe',
     filter: 'Filter',
     severity: 'Schwere',
     severity_all: 'Alle',

@@ -17,8 +17,19 @@ function initial(): Language {
     : 'en';
 }
 
+/**
+ * The language with its region, as the browser has it: `en` alone would be that of the United States, with their dates and
+ * twelve hours. Who has no region for it gets dates that are read in one way only.
+ */
+export function tagOf(language: Language, wanted: readonly string[]): string {
+  const found = wanted.find((each) => each.toLowerCase().startsWith(`${language}-`));
+  return found ?? (language === 'en' ? 'en-GB' : language);
+}
+
 class Locale {
   language = $state<Language>(initial());
+  /** For numbers and times: `en-GB`. */
+  tag = $derived(tagOf(this.language, typeof navigator === 'undefined' ? [] : navigator.languages));
 
   choose(language: Language): void {
     this.language = language;

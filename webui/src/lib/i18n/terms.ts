@@ -10,10 +10,10 @@ import { catalogue } from './catalogue.ts';
 
 export const terms = catalogue(
   {
+    severity_UNSPECIFIED: 'Not said',
     severity_OK: 'Information',
     severity_WARNING: 'Warning',
     severity_CRITICAL: 'Critical',
-    health_OK: 'OK',
     power_UNKNOWN: 'Unknown',
     power_OFF: 'Off',
     power_POWERING_ON: 'Powering on',
@@ -27,7 +27,7 @@ export const terms = catalogue(
     action_REBOOT: 'Reboot',
     action_FORCE_RESTART: 'Force restart',
     action_NMI: 'Send NMI',
-    action_POWER_CYCLE: 'Power cycle',
+    action_POWER_CYCLE: 'Force power cycle',
     action_PUSH_POWER_BUTTON: 'Push power button',
     action_OFF: 'Power off',
     action_CYCLE: 'Power cycle',
@@ -62,6 +62,7 @@ export const terms = catalogue(
     quality_IMPLAUSIBLE: 'Implausible',
     quality_FAILED: 'Failed',
     quality_UNAVAILABLE: 'Not available',
+    service_UNSPECIFIED: 'Unknown',
     service_STARTING: 'Starting',
     service_READY: 'Ready',
     service_FAILED: 'Failed',
@@ -89,10 +90,10 @@ export const terms = catalogue(
     cause_hardware: 'Hardware',
   },
   {
+    severity_UNSPECIFIED: 'Keine Angabe',
     severity_OK: 'Information',
     severity_WARNING: 'Warnung',
     severity_CRITICAL: 'Kritisch',
-    health_OK: 'OK',
     power_UNKNOWN: 'Unbekannt',
     power_OFF: 'Aus',
     power_POWERING_ON: 'Schaltet ein',
@@ -106,7 +107,7 @@ export const terms = catalogue(
     action_REBOOT: 'Neu starten',
     action_FORCE_RESTART: 'Neustart erzwingen',
     action_NMI: 'NMI senden',
-    action_POWER_CYCLE: 'Aus- und einschalten',
+    action_POWER_CYCLE: 'Aus- und Einschalten erzwingen',
     action_PUSH_POWER_BUTTON: 'Netztaster drücken',
     action_OFF: 'Ausschalten',
     action_CYCLE: 'Aus- und einschalten',
@@ -141,6 +142,7 @@ export const terms = catalogue(
     quality_IMPLAUSIBLE: 'Unglaubwürdig',
     quality_FAILED: 'Ausgefallen',
     quality_UNAVAILABLE: 'Nicht verfügbar',
+    service_UNSPECIFIED: 'Unbekannt',
     service_STARTING: 'Startet',
     service_READY: 'Bereit',
     service_FAILED: 'Ausgefallen',
@@ -176,22 +178,15 @@ function term(prefix: string, names: Names, value: number): string {
   return terms.of(`${prefix}_${names[value] ?? value}`);
 }
 
+/** How grave an event is. OK is news, and not that all is well: a refused call is told with it too. */
 export function severity(value: Severity): string {
   return term('severity', Severity as unknown as Names, value);
 }
 
 export function severityTone(value: Severity): Tone {
   if (value === Severity.CRITICAL) return 'critical';
-  return value === Severity.WARNING ? 'warning' : 'info';
-}
-
-/** Severity of something that lasts: OK is well, not news. */
-export function health(value: Severity): string {
-  return value === Severity.OK ? terms('health_OK') : severity(value);
-}
-
-export function healthTone(value: Severity): Tone {
-  return value === Severity.OK ? 'ok' : severityTone(value);
+  if (value === Severity.WARNING) return 'warning';
+  return value === Severity.OK ? 'info' : 'unknown';
 }
 
 export function hostState(value: HostState): string {
@@ -251,9 +246,11 @@ export function serviceState(value: ServiceState): string {
   return term('service', ServiceState as unknown as Names, value);
 }
 
+/** As the BMC counts it itself (`GetHealth`): what fails again and again is critical, what just failed is a warning. */
 export function serviceTone(value: ServiceState): Tone {
   if (value === ServiceState.READY) return 'ok';
   if (value === ServiceState.STARTING) return 'busy';
+  if (value === ServiceState.UNSPECIFIED) return 'unknown';
   return value === ServiceState.DEGRADED ? 'critical' : 'warning';
 }
 

@@ -1,9 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { EventSchema, type Event } from '../gen/ubmc/v1alpha1/event_pb.ts';
-import { create } from '@bufbuild/protobuf';
 import { Items } from './items.svelte.ts';
-import { KEPT, merged } from './log.svelte.ts';
 
 describe('Items', () => {
   it('sorts names as people do', () => {
@@ -33,16 +30,5 @@ describe('Items', () => {
     items.take([['a', 3]], false);
     items.settle();
     expect(items.names).toEqual(['a', 'b']);
-  });
-});
-
-describe('merged', () => {
-  const event = (id: number): Event => create(EventSchema, { id: BigInt(id) });
-
-  it('keeps each event once, the newest first, and a bounded number', () => {
-    expect(merged([event(2), event(1)], [event(3), event(2)]).map((each) => Number(each.id))).toEqual([3, 2, 1]);
-    const many = Array.from({ length: KEPT + 50 }, (_, index) => event(index + 1));
-    expect(merged([], many)).toHaveLength(KEPT);
-    expect(merged([], many)[0]?.id).toBe(BigInt(KEPT + 50));
   });
 });

@@ -2,16 +2,23 @@
  * Whether the BMC answers: the one state of the connection that is shown.
  *
  * Whoever loses a stream asks `reached()`, which ends as soon as the BMC answers anything; all that wait share one probe.
+ * While nobody sees the page the link sleeps: what is open is ended, and nothing is asked until somebody looks again. So
+ * many tabs do not use up the streams that a browser may have open at one BMC.
  */
 import { Code, ConnectError } from '@connectrpc/connect';
 
-import { sessions } from '../api.ts';
-
 export type LinkState = 'connecting' | 'live' | 'lost';
 
-const PROBE_MS = 5_000;
 const SILENCE_MS = 20_000;
+// a page that nobody sees for longer needs no streams; going to another tab and back closes none
+const HIDDEN_MS = 10_000;
 const WAITS_MS = [250, 500, 1_000, 2_000, 3_000, 5_000];
+
+const KINDS = ['online', 'offline', 'pageshow'] as const;
+
+function isHidden(): boolean {
+  return document.visibilityState === 'hidden';
+}
 
 /** How long to wait before try number `tries` (from 0), with up to a quarter more so that pages do not come at once. */
 export function waitBefore(tries: number, random: number = Math.random()): number {
@@ -23,16 +30,25 @@ export class Link {
   state = $state<LinkState>('connecting');
   /** When the connection was lost, in milliseconds since 1970; 0 while it is not. */
   lostSince = $state(0);
-  #probe: () => Promise<unknown>;
+  readonly #probe: () => Promise<unknown>;
+  readonly #doubts: () => boolean;
   #probing: Promise<void> | undefined;
   #hurry: (() => void) | undefined;
   #heard = 0;
   #ended = false;
   #silent = new Set<() => void>();
+  #back = new Set<() => void>();
   #timer: ReturnType<typeof setInterval> | undefined;
+  #dozing: ReturnType<typeof setTimeout> | undefined;
+  /** While it sleeps: what wakes those that wait. */
+  #wake: (() => void) | undefined;
+  #woken: Promise<void> | undefined;
+  #missed = false;
 
-  constructor(probe: () => Promise<unknown> = () => sessions.getCurrentSession({}, { timeoutMs: PROBE_MS })) {
+  /** `probe` asks the BMC for anything; `doubts` tells, asked often, that it should be asked now. */
+  constructor(probe: () => Promise<unknown>, doubts: () => boolean = () => false) {
     this.#probe = probe;
+    this.#doubts = doubts;
   }
 
   /** Begins to look after the connection. */
@@ -43,8 +59,9 @@ export class Link {
     this.state = 'connecting';
     this.#timer ??= setInterval(() => this.#mindSilence(), SILENCE_MS / 4);
     if (typeof window !== 'undefined') {
-      for (const kind of ['online', 'offline', 'pageshow']) window.addEventListener(kind, this.#look);
+      for (const kind of KINDS) window.addEventListener(kind, this.#look);
       document.addEventListener('visibilitychange', this.#look);
+      if (isHidden()) this.#sleep();
     }
     void this.reached();
   }
@@ -54,9 +71,11 @@ export class Link {
     clearInterval(this.#timer);
     this.#timer = undefined;
     if (typeof window !== 'undefined') {
-      for (const kind of ['online', 'offline', 'pageshow']) window.removeEventListener(kind, this.#look);
+      for (const kind of KINDS) window.removeEventListener(kind, this.#look);
       document.removeEventListener('visibilitychange', this.#look);
     }
+    this.#rouse();
+    this.#missed = false;
     this.#hurry?.();
     this.state = 'connecting';
     this.lostSince = 0;
@@ -71,6 +90,15 @@ export class Link {
   onDead(listener: () => void): () => void {
     this.#silent.add(listener);
     return () => this.#silent.delete(listener);
+  }
+
+  /**
+   * Calls `listener` when the BMC answers again after an outage, or after a sleep: what was read once may be old. Gives the
+   * way to stop that.
+   */
+  onBack(listener: () => void): () => void {
+    this.#back.add(listener);
+    return () => this.#back.delete(listener);
   }
 
   /** Ends when the BMC answers; never if nobody is logged in. */
@@ -89,22 +117,42 @@ export class Link {
   }
 
   #look = (): void => {
-    if (document.visibilityState === 'hidden') return;
+    if (isHidden()) {
+      this.#dozing ??= setTimeout(() => this.#sleep(), HIDDEN_MS);
+      return;
+    }
+    this.#rouse();
     this.retry();
     void this.reached();
   };
 
+  #sleep(): void {
+    if (this.#wake) return;
+    this.#woken = new Promise((resolve) => (this.#wake = resolve));
+    this.#missed = this.state !== 'connecting';
+    for (const listener of [...this.#silent]) listener();
+  }
+
+  #rouse(): void {
+    clearTimeout(this.#dozing);
+    this.#dozing = undefined;
+    this.#wake?.();
+    this.#wake = undefined;
+    this.#woken = undefined;
+  }
+
   #mindSilence(): void {
-    if (Date.now() - this.#heard > SILENCE_MS) void this.reached();
+    if (this.#wake) return;
+    if (this.#doubts() || Date.now() - this.#heard > SILENCE_MS) void this.reached();
   }
 
   async #reach(): Promise<void> {
     for (let tries = 0; !this.#ended; tries++) {
+      if (this.#woken) await this.#woken;
+      if (this.#ended) break;
       try {
         await this.#probe();
-        this.heard();
-        this.state = 'live';
-        this.lostSince = 0;
+        this.#answered();
         return;
       } catch (error) {
         // who is not logged in is not cut off: the session tells it, and the page leaves
@@ -116,8 +164,18 @@ export class Link {
     await new Promise<never>(() => undefined);
   }
 
+  #answered(): void {
+    this.heard();
+    const missed = this.#missed;
+    this.#missed = false;
+    this.state = 'live';
+    this.lostSince = 0;
+    if (missed) for (const listener of [...this.#back]) listener();
+  }
+
   #lose(): void {
     if (this.state === 'lost') return;
+    this.#missed = true;
     this.state = 'lost';
     this.lostSince = Date.now();
     for (const listener of [...this.#silent]) listener();

@@ -11,8 +11,8 @@ import { LedService, type Led, type WatchLedsResponse } from '../gen/ubmc/v1alph
 import type { Sensor, WatchSensorsResponse } from '../gen/ubmc/v1alpha1/sensor_pb.ts';
 import type { CoolingDevice, ThermalZone, WatchThermalZonesResponse } from '../gen/ubmc/v1alpha1/thermal_pb.ts';
 import { Items } from './items.svelte.ts';
-import { Link } from './link.svelte.ts';
 import { EventLog } from './log.svelte.ts';
+import { link } from './there.ts';
 import { Watched } from './watched.svelte.ts';
 
 interface Named {
@@ -23,7 +23,6 @@ function one<T extends Named>(item: T | undefined): [string, T][] {
   return item ? [[item.name, item]] : [];
 }
 
-const link = new Link();
 const inventory = client(InventoryService);
 const leds = client(LedService);
 const coolingDevices = new Items<CoolingDevice>();

@@ -1,7 +1,8 @@
 /** A Watch RPC and the things that it tells: open while somebody looks, and a little longer. */
 import { Code, type ConnectError } from '@connectrpc/connect';
 
-import { problemOf, type Problem } from '../problem.ts';
+import { isAbsent, problemOf, type Problem } from '../problem.ts';
+import { arrived } from './arrival.ts';
 import { Items } from './items.svelte.ts';
 import type { LinkState } from './link.svelte.ts';
 import { Stream, type Reach as Reachable } from './stream.ts';
@@ -25,9 +26,11 @@ interface Update {
   snapshot?: boolean;
 }
 
-export class Watched<T, U extends Update = Update> extends Items<T> {
-  /** It runs, and what is here is what the BMC knows. */
+export class Watched<T extends object, U extends Update = Update> extends Items<T> {
+  /** It runs. */
   open = $state(false);
+  /** What is here is all that the BMC knew when it was heard last; else nobody can say that something is missing. */
+  known = $state(false);
   #refused = $state.raw<Problem>();
   #link: Reach;
   #stream: Stream<U>;
@@ -42,8 +45,11 @@ export class Watched<T, U extends Update = Update> extends Items<T> {
       {
         open: (cursor, signal) => watch.open(cursor, signal),
         take: (update) => {
-          this.take(watch.items(update), update.snapshot === true);
+          const told = [...watch.items(update)];
+          for (const [, thing] of told) arrived(thing);
+          this.take(told, update.snapshot === true);
           if (update.snapshot) this.#settleSoon();
+          else this.#settled();
           return update.cursor;
         },
         tell: (state) => this.#tell(state),
@@ -75,25 +81,51 @@ export class Watched<T, U extends Update = Update> extends Items<T> {
     this.#close();
     this.#stream.forget();
     this.clear();
+    this.known = false;
     this.#refused = undefined;
     if (this.#users > 0) this.#stream.start();
   }
 
   #close(): void {
     clearTimeout(this.#linger);
-    clearTimeout(this.#settling);
+    this.#unsettle();
     this.#stream.stop();
     this.open = false;
   }
 
   #settleSoon(): void {
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.settle(), SNAPSHOT_MS);
+    this.#settling = setTimeout(() => {
+      this.settle();
+      this.#settled();
+    }, SNAPSHOT_MS);
+  }
+
+  #settled(): void {
+    this.#unsettle();
+    if (!this.known) this.known = true;
+  }
+
+  #unsettle(): void {
+    clearTimeout(this.#settling);
+    this.#settling = undefined;
   }
 
   #tell(state: { open: boolean; error?: ConnectError }): void {
     if (this.open !== state.open) this.open = state.open;
-    if (state.open) this.#refused = undefined;
-    else if (state.error && !LOST.has(state.error.code)) this.#refused = problemOf(state.error);
+    if (state.open) {
+      this.#refused = undefined;
+      // that there is nothing is told by silence
+      if (this.#settling === undefined) this.#settled();
+    } else {
+      this.#unsettle();
+      this.#refuse(state.error);
+    }
+  }
+
+  #refuse(error: ConnectError | undefined): void {
+    if (!error || LOST.has(error.code)) return;
+    this.#refused = problemOf(error);
+    this.known = isAbsent(error);
   }
 }

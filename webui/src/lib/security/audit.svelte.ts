@@ -4,53 +4,41 @@ import { timestampDate } from '@bufbuild/protobuf/wkt';
 import { client } from '#lib/api.ts';
 import { csv } from '#lib/csv.ts';
 import { SecurityService, type AuditRecord } from '#lib/gen/ubmc/v1alpha1/security_pb.ts';
+import type { Back } from '#lib/live/keeper.svelte.ts';
+import { Newest, type Part } from '#lib/live/newest.svelte.ts';
 import { everyPage } from '#lib/pages.ts';
-import { problemOf, type Problem } from '#lib/problem.ts';
 
 const PAGE = 50;
+// beyond that the file tells more
+const MOST = 5000;
 const security = client(SecurityService);
 
-export class Trail {
-  list = $state.raw<readonly AuditRecord[]>([]);
-  busy = $state(true);
-  more = $state(false);
-  problem = $state.raw<Problem>();
+/** Where records come from; tests give another one. */
+export interface Records {
+  list: typeof security.listAuditRecords;
+  link?: Back;
+}
+
+const BMC: Records = { list: (request) => security.listAuditRecords(request) };
+
+export class Trail extends Newest<AuditRecord> {
   #user = '';
-  #token = '';
-  #turn = 0;
+  readonly #records: Records;
+
+  constructor(records: Records = BMC) {
+    super(MOST, records.link);
+    this.#records = records;
+  }
 
   /** Shows the records of a user from the youngest on; an empty name means everybody. */
   async show(user: string): Promise<void> {
     this.#user = user;
-    this.#token = '';
-    await this.#read([]);
+    await this.begin();
   }
 
-  /** Shows older ones too. */
-  async older(): Promise<void> {
-    if (!this.busy && this.more) await this.#read(this.list);
-  }
-
-  async #read(known: readonly AuditRecord[]): Promise<void> {
-    const turn = ++this.#turn;
-    this.busy = true;
-    try {
-      const page = await security.listAuditRecords({
-        user: this.#user,
-        newestFirst: true,
-        pageSize: PAGE,
-        pageToken: this.#token,
-      });
-      if (turn !== this.#turn) return;
-      this.#token = page.nextPageToken;
-      this.list = [...known, ...page.records];
-      this.more = this.#token !== '';
-      this.problem = undefined;
-    } catch (error) {
-      if (turn === this.#turn) this.problem = problemOf(error);
-    } finally {
-      if (turn === this.#turn) this.busy = false;
-    }
+  protected override async read(pageToken: string): Promise<Part<AuditRecord>> {
+    const page = await this.#records.list({ user: this.#user, newestFirst: true, pageSize: PAGE, pageToken });
+    return { entries: page.records, nextPageToken: page.nextPageToken };
   }
 }
 

@@ -3,13 +3,8 @@ import uPlot from 'uplot';
 
 import 'uplot/dist/uPlot.min.css';
 
+import type { Points } from '#lib/history.ts';
 import type { Limit } from '#lib/sensors.ts';
-
-export interface Points {
-  /** Seconds since 1970, rising. */
-  times: number[];
-  values: (number | null)[];
-}
 
 export interface Look {
   limits: readonly [Limit, number][];
