@@ -6,6 +6,7 @@ Exit code 0, or 1 with `--strict` if a budget is missed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -57,7 +58,11 @@ def with_program(wanted: argparse.Namespace, parts: Sequence[str], say: Callable
     """The parts that need the program, on one state directory."""
     target = TARGETS[wanted.target]
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="ubmc-bench-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ubmc-bench-"))
+        first = Path(folder) / "first"
+        first.mkdir()
+        stack.enter_context(idle.compiled(first))
         state = Path(folder) / "state"
         with Program(state) as program:
             program.login()
