@@ -57,7 +57,7 @@ The SEL is a view of [the event log](eventlog.md). In it are, each under an id t
 | --- | --- |
 | `Sensor.ThresholdCrossed` | the threshold event of the sensor, with reading and limit |
 | `Sensor.StateChanged` | the state of the sensor |
-| `Sensor.QualityChanged` | management subsystem health: sensor failure, with the number of the sensor |
+| `Sensor.QualityChanged` | the sensor goes off line, or comes back; subsystem health for one without an SDR |
 | `Host.StateChanged` to on or off | system ACPI power state |
 | `Host.News` | watchdog 2, OS stop, boot initiated, button, critical interrupt |
 | `Thermal.Tripped` | processor: thermal trip |

@@ -119,6 +119,13 @@ def prepare() -> None:
     run(node_modules("svelte-kit"), "sync")
 
 
+def why_built(*, built_before: bool) -> str:
+    """What is said before a build."""
+    if built_before:
+        return "Building the web UI, because its sources changed ..."
+    return "Building the web UI for the first time ..."
+
+
 def build() -> None:
     """Builds it, if anything that it is made of changed since the last time."""
     with alone():
@@ -126,7 +133,7 @@ def build() -> None:
         stamp = OUT / STAMP
         if stamp.exists() and stamp.read_text() == version:
             return
-        print("Building the web UI, because its sources changed ...", flush=True)
+        print(why_built(built_before=stamp.exists()), flush=True)
         began = time.monotonic()
         prepare()
         run(node_modules("vite"), "build", UBMC_WEBUI_OUT=str(MADE), UBMC_WEBUI_VERSION=version[:16])

@@ -1,14 +1,9 @@
-"""The program: the plan of its processes, and what holds the state directory while they run."""
+"""The program: the plan of its processes."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from ubmc import layout as layouts
 from ubmc.boards import build
@@ -21,7 +16,6 @@ from ubmc.compose.warm import warm
 from ubmc.kit import schema as schemas
 from ubmc.kit import walls
 from ubmc.kit.channel import Channel
-from ubmc.kit.errors import Busy
 from ubmc.kit.process import Factory, ProcessFace, run_child
 from ubmc.kit.walls import Walls
 from ubmc.layout import CONSOLES, DOOR, IPMI, MANAGERS, SAFETY, SSH, lay_out, walls_of
@@ -31,42 +25,18 @@ from ubmc.services.operator.plan import ChildPlan, Plan
 from ubmc.services.operator.service import Operator
 from ubmc.services.operator.tree import run_tree
 
-LOCK_SECONDS = 3.0
 
-
-@contextlib.contextmanager
-def locked(state: Path) -> Iterator[int]:
-    """Hold the state directory for the time of the block; gives the descriptor of the lock, for the children to keep.
-
-    Raises:
-        Busy: another u-bmc holds it, or what is left of one has not ended yet.
-    """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Busy(f"another u-bmc runs on {state}; end it, or give this one another --state") from None
-                time.sleep(0.05)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def operate(program: Program) -> None:
+def operate(program: Program, lock: int) -> None:
     """Run the BMC until SIGINT or SIGTERM.
 
+    Args:
+        program: what is to be run.
+        lock: the descriptor that holds the state directory, for the children to keep.
+
     Raises:
-        Busy: another u-bmc runs on this state directory.
         Unavailable: there is no nats-server that can be used.
     """
-    with locked(program.state) as lock:
-        run_tree(_plan(program, lock))
+    run_tree(_plan(program, lock))
 
 
 def _plan(program: Program, lock: int) -> Plan:

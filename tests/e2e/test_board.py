@@ -388,6 +388,7 @@ def test_first_boot_password_is_shown_once_and_must_be_changed(tmp_path: Path) -
         assert "password" in refused.json()["message"]
         change = {"currentPassword": password, "newPassword": "a better one than that"}
         assert fresh.request("POST", "/api/v1alpha1/users/admin:changePassword", change).status_code == 200
+        until(lambda: not file.exists(), 5, "the first password is not kept")
         fresh.password = "a better one than that"
         fresh.login()
         assert fresh.host()["name"] == "host.0"

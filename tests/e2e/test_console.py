@@ -183,6 +183,9 @@ def test_a_boot_is_seen_by_websocket_ssh_and_terminal_at_once_and_one_of_them_lo
             assert socket.next(frames.Hello).connected
             terminal = Terminal(program, "host.0", "--replay", "0")
             terminal.see(b"you write; ~? for help")
+            terminal.type(b"~?")
+            terminal.see(b"[ubmc: ~.  end\r\n  ~B  send a BREAK\r\n")  # one notice of several lines
+            terminal.see(b"(only at the beginning of a line)]\r\n")
             restart_host(program)
             for viewer in (socket, terminal):
                 viewer.see(b"[10] CPU init")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -108,6 +109,38 @@ def test_a_second_one_on_the_same_state_is_refused(state: Path) -> None:
         assert "Traceback" not in second.stderr
         with program.client() as client:
             assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("flag", ["--listen", "--ssh", "--ipmi"])
+def test_a_taken_address_is_refused_at_once(state: Path, flag: str) -> None:
+    kind = socket.SOCK_DGRAM if flag == "--ipmi" else socket.SOCK_STREAM
+    with socket.socket(type=kind) as holder:
+        holder.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            holder.listen()
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        arguments = ["--state", str(state), *([] if flag == "--listen" else ["--listen", "127.0.0.1:0"]), flag, address]
+        done = subprocess.run(
+            [sys.executable, "-m", "ubmc", "run", *arguments], capture_output=True, text=True, timeout=30, check=False
+        )
+    assert done.returncode == 5
+    assert re.search(rf"^ubmc: {address} is taken; another: ubmc run .*{flag} 127", done.stderr, re.MULTILINE)
+    assert (done.stdout, "Traceback" in done.stderr) == ("", False)
+    assert not (state / "machine").exists(), "nothing was started"
+
+
+def test_a_machine_is_not_pulled_away_from_its_bmc(state: Path) -> None:
+    command = [sys.executable, "-m", "ubmc", "machine", "end", "--state", str(state)]
+    with running(state, password="some password 1") as program:
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert (refused.returncode, refused.stdout) == (5, "")
+        assert "the BMC runs on" in refused.stderr
+        program.login()
+        assert program.host()["name"] == "host.0"
+        assert program.stop() == 0
+        for told in ("the machine has ended\n", "there is no machine that runs\n"):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
 
 
 def test_a_killed_operator_leaves_a_state_that_the_next_one_can_take(state: Path) -> None:

@@ -45,9 +45,12 @@ def answering_cd(folder: Path) -> Path:
 
 def listens(state: Path) -> bool:
     """Whether the guest of the machine in this state directory is up; the board needs `second_qmp`."""
-    qmp = SecondQmp(state)
+    try:
+        qmp = SecondQmp(state)
+    except OSError:  # the machine is being started
+        return False
     try:
         said = qmp.execute("human-monitor-command", **{"command-line": f"i /h {PM1_ENABLE:#x}"})
     finally:
         qmp.close()
-    return int(said.partition("=")[2], 16) & POWER_BUTTON != 0
+    return int(said.partition("=")[2], 16) == POWER_BUTTON  # FFFFh: the firmware has not set up the register yet

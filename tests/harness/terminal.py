@@ -83,6 +83,15 @@ class Terminal:
         del self._shown[:count]
         return taken
 
+    async def some(self, seconds: float = DEADLINE_SECONDS) -> bytes:
+        """The next bytes, at least one."""
+        async with asyncio.timeout(seconds):
+            while not self._shown:
+                await self._wait()
+        taken = bytes(self._shown)
+        self._shown.clear()
+        return taken
+
     def type(self, data: bytes) -> None:
         """Type; it goes as fast as the program reads."""
         self._unwritten += data

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 CLIENT_SECONDS = 90.0
+ESCAPE = "~"
+"""With which the commands of `console` begin."""
+PINGS = ("rmcpping", "ipmiping")
 NEEDS = {"ipmitool": "ipmitool", "ipmi-raw": "freeipmi-tools"}
 _PYGHMI = Path(__file__).with_name("pyghmi_client.py")
 _LEVELS = {"USER": "USER", "OPERATOR": "OPERATOR", "ADMINISTRATOR": "ADMIN"}
@@ -30,6 +33,8 @@ class Login:
     """The cipher suite; None: the client finds one by itself."""
     level: str = "ADMINISTRATOR"
     interface: str = "lanplus"
+    alone: str = ""
+    """An address with port 623, for clients that know no other port; empty: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,19 @@ def run(login: Login, command: Sequence[str], typed: str = "") -> Said:
     program, *arguments = command
     if program == "ipmitool":
         return _run(["ipmitool", *_ipmitool(login), *arguments], typed)
+    if program in PINGS:
+        return _run([program, "-c", "2", "-v", login.alone], typed)
     if program == "pyghmi":
         return _run([str(_judges_python()), str(_PYGHMI), str(login.port), login.user, login.secret, *arguments], typed)
     return _run([program, *_freeipmi(login), *arguments], typed)
+
+
+def console(login: Login, program: str) -> list[str]:
+    """The command of a client that shows the serial line: `ipmitool` or `ipmiconsole`."""
+    if program == "ipmitool":
+        return ["ipmitool", *_ipmitool(login), "-e", ESCAPE, "sol", "activate"]
+    told = [program, "-h", login.alone, "-u", login.user, "-p", login.secret, "-l", _LEVELS[login.level]]
+    return [*told, "-I", str(login.suite), "-e", ESCAPE]
 
 
 def _ipmitool(login: Login) -> list[str]:

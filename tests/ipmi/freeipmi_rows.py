@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from tests.ipmi.board import Board
-from tests.ipmi.ipmitool_rows import override, warm
+from tests.ipmi.ipmitool_rows import METER, SENSORS, override, warm
 from tests.ipmi.rows import Row
 
 CACHE = "--sdr-cache-directory={folder}/cache"
@@ -20,10 +20,10 @@ def cache(board: Board) -> None:
     (board.folder / "cache").mkdir()
 
 
-def warm_cache(board: Board) -> None:
+def awake_cache(board: Board) -> None:
     """The host runs, and FreeIPMI has a folder for its cache."""
     cache(board)
-    warm(board)
+    board.awake()
 
 
 def boot_flags(board: Board) -> None:
@@ -33,8 +33,14 @@ def boot_flags(board: Board) -> None:
 
 
 def fru(board: Board) -> Sequence[str]:
-    """FRU 0 and 1 as the inventory has them."""
-    chassis, part = board.asset("chassis.0")["fru"], board.asset("board.0")["fru"]
+    """What the inventory knows of FRU 0, and of FRU 1 where there is one."""
+    whole = board.asset(board.whole)
+    if "fru" not in whole:
+        return [
+            rf"FRU Chassis Serial Number: {re.escape(whole['serialNumber'])}$",
+            rf"FRU Product Name: {re.escape(whole['model'])}$",
+        ]
+    chassis, part = whole["fru"], board.asset("board.0")["fru"]
     return [
         rf"FRU Chassis Serial Number: {re.escape(chassis['chassisSerialNumber'])}$",
         rf"FRU Product Name: {re.escape(chassis['productName'])}$",
@@ -57,11 +63,24 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             Row("ipmi-raw 0 6 1", r"^rcvd: 01 00( [0-9A-F]{2}){15}\s*$"),
         ),
         "sensors": (
-            Row(f"ipmi-sensors {CACHE}", [r"cpu0_temp .* Temperature .* C ", r"fan0_rpm .* RPM "], before=warm_cache),
+            Row(f"ipmi-sensors {CACHE}", r"host_power .*System ACPI Power State .* 'S0/G0'", before=awake_cache),
+            Row(
+                f"ipmimonitoring {CACHE} --sdr-cache-recreate --comma-separated-output --no-header-output"
+                " --ignore-not-available-sensors --output-sensor-state",
+                r"^\d+,host_power,System ACPI Power State,Nominal,N/A,N/A,'S0/G0'$",
+                patience=10.0,
+            ),
+            Row(
+                f"ipmi-sensors {CACHE}",
+                [r"cpu0_temp .* Temperature .* C ", r"fan0_rpm .* RPM "],
+                before=warm,
+                needs=SENSORS,
+            ),
             Row(
                 f"ipmi-sensors {CACHE} --output-sensor-thresholds",
                 r"cpu0_temp .*\| \d+\.00 .*\| \d+\.00 .* 'OK'",
                 patience=10.0,
+                needs=SENSORS,
             ),
             Row(
                 f"ipmimonitoring {CACHE} --sdr-cache-recreate --comma-separated-output --no-header-output"
@@ -71,6 +90,7 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
                     r"^\d+,fan0_rpm,Fan,Nominal,\d+\.\d+,RPM,'OK'$",
                 ],
                 patience=10.0,
+                needs=SENSORS,
             ),
             Row(f"ipmi-fru {CACHE}", fru),
         ),
@@ -104,7 +124,7 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             Row("ipmipower --cycle --on-if-off", r"ok", truth=lambda board: board.state("ON")),
             Row("ipmipower --stat", r": on$"),
             Row("ipmipower --reset", r"ok", truth=lambda board: board.state("ON")),
-            Row("ipmipower --soft", r"ok", truth=lambda board: board.state("OFF")),
+            Row("ipmipower --soft", r"ok", before=Board.awake, truth=lambda board: board.state("OFF")),
             Row("ipmipower --on --wait-until-on", r"on|ok", truth=lambda board: board.state("ON")),
         ),
         "config": (
@@ -120,15 +140,30 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
                 fails=None,  # it is 1 for every BMC that lacks one of the cipher suites 0 to 15, as a safe one must
             ),
             Row("ipmi-config -g chassis --checkout", [r"Power_Restore_Policy\s+\S+", r"Boot_Device\s+NO-OVERRIDE"]),
+            Row(f"ipmi-config -g sensors --checkout {CACHE}", r"^Section \d+_host_power$", before=cache),
             Row(
-                f"ipmi-config -g sensors --checkout {CACHE}", [r"cpu0_temp", r"Upper_Critical_Threshold"], before=cache
+                f"ipmi-config -g sensors --checkout {CACHE}",
+                [r"cpu0_temp", r"Upper_Critical_Threshold"],
+                needs=SENSORS,
             ),
             Row("ipmi-config -g pef --checkout", r"Enable_PEF\s+No"),
             Row("ipmi-config -g dcmi --checkout", r"Asset_Tag"),
-            Row("ipmi-dcmi --get-dcmi-capability-info", r"Power Management / Monitoring Support\s+: Available"),
+            Row("ipmi-dcmi --get-dcmi-capability-info", r"In-band System Interface Channel\s+: Available"),
             Row(
-                "ipmi-dcmi --get-system-power-statistics", [r"^Current Power\s+: \d+ Watts", r"Measurement\s+: Active"]
+                "ipmi-dcmi --get-dcmi-capability-info",
+                r"Power Management / Monitoring Support\s+: Available",
+                needs=METER,
+            ),
+            Row(
+                "ipmi-dcmi --get-system-power-statistics",
+                [r"^Current Power\s+: \d+ Watts", r"Measurement\s+: Active"],
+                needs=METER,
             ),
         ),
     }
 )
+PINGS = (
+    Row("rmcpping", r"2 pings transmitted, 2 pongs received"),
+    Row("ipmiping", r"2 requests transmitted, 2 responses received"),
+)
+"""Of clients that speak to port 623 only."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +17,8 @@ from tests.ipmi.rows import Row, Truth
 IPMI = "ipmitool "
 SETTLED = 10.0
 """What IPMI shows of sensors may be a second old, and more on a machine that is busy."""
+UEFI, MENUS, SENSORS, STORAGE, METER = "UEFI", "firmware menus", "sensors", "FRU storage", "power meter"
+"""What rows need."""
 SEL_ENTRY = "0x04 0x04 0x30 0x01 0x57 0xff 0xff"
 
 
@@ -38,8 +42,17 @@ def override(mode: str, target: str = "", firmware: str = "") -> Truth:
 
 
 def fru(board: Board) -> Sequence[str]:
-    """FRU 0 and 1 as the inventory has them."""
-    chassis, part = board.asset("chassis.0")["fru"], board.asset("board.0")["fru"]
+    """What the inventory knows of FRU 0, and of FRU 1 where there is one."""
+    whole = board.asset(board.whole)
+    if "fru" not in whole:
+        return [
+            rf"Product Manufacturer\s*: {re.escape(whole['manufacturer'])}$",
+            rf"Product Name\s*: {re.escape(whole['model'])}$",
+            rf"Product Serial\s*: {re.escape(whole['serialNumber'])}$",
+            rf"Board Product\s*: {re.escape(whole['model'])}$",
+            rf"Chassis Serial\s*: {re.escape(whole['serialNumber'])}$",
+        ]
+    chassis, part = whole["fru"], board.asset("board.0")["fru"]
     return [
         rf"Chassis Part Number\s*: {re.escape(chassis['chassisPartNumber'])}$",
         rf"Chassis Serial\s*: {re.escape(chassis['chassisSerialNumber'])}$",
@@ -56,6 +69,12 @@ def fru_file(board: Board) -> bool:
 
     data = base64.b64decode(board.rest("assets/chassis.0:readFru")["data"])
     return (board.folder / "fru.bin").read_bytes() == data
+
+
+def fru_view(board: Board) -> bool:
+    """The file that was read is what FRU 0 would be as a storage: it has a header, and what is known of it."""
+    data = (board.folder / "fru.bin").read_bytes()
+    return sum(data[:8]) % 256 == 0 and data[0] == 1 and str(board.asset(board.whole)["serialNumber"]).encode() in data
 
 
 def readings(board: Board) -> Sequence[str]:
@@ -83,8 +102,58 @@ def write_event(board: Board) -> None:
 
 def commands(board: Board) -> None:
     """A file as `ipmitool exec` takes it."""
-    Path(board.folder / "commands.txt").write_text("mc info\nchassis power status\nsel info\nsdr type fan\n")
+    Path(board.folder / "commands.txt").write_text("mc info\nchassis power status\nsel info\nsdr elist all\n")
 
+
+def written(board: Board) -> bool:
+    """Whether the log has the record with sensor 44h."""
+    return any(event["arguments"].get("record", "").endswith("02446f01ffff") for event in board.program.events())
+
+
+_SENSORS = (
+    tool("sdr list", [r"^cpu0_temp\s+\| ", r"^psu0_vout\s+\| "], before=warm),
+    tool("sdr elist full", r"^cpu0_temp\s+\| 01h \| ok\s+\|\s+3\.1 \| \d+", patience=SETTLED),
+    tool("sdr type temperature", [r"^cpu0_temp ", r"^inlet_temp "], never=[r"^fan0_rpm "]),
+    tool("sdr type fan", r"^fan0_rpm\s+\| .* \d+ RPM$", never=[r"^cpu0_temp "], patience=SETTLED),
+    tool("sensor list", readings, patience=SETTLED),
+    tool(
+        "sensor get cpu0_temp",
+        [r"Sensor Type \(Threshold\)\s+: Temperature", r"Upper Critical\s+: 90\.000"],
+        before=lambda board: board.do("POST", "sensors/cpu0_temp:resetThresholds", {}),
+        patience=SETTLED,
+    ),
+    tool(
+        "sensor thresh cpu0_temp ucr 92",
+        r"Upper Critical threshold to 92\.000",
+        truth=lambda board: board.sensor("cpu0_temp")["thresholds"]["upperCritical"] == 92,
+    ),
+    tool("sensor get cpu0_temp", r"Upper Critical\s+: 92\.000"),
+    tool(
+        "sensor thresh cpu0_temp upper 78 88 98",
+        truth=lambda board: (
+            board.sensor("cpu0_temp")["thresholds"]["upperWarning"] == 78
+            and board.sensor("cpu0_temp")["thresholds"]["upperFatal"] == 98
+        ),
+    ),
+    tool(
+        "raw 0x04 0x24 0x01 0xff 0x03 0x03",
+        truth=lambda board: board.sensor("cpu0_temp")["thresholds"]["hysteresis"] == 3,
+    ),
+    tool("raw 0x04 0x25 0x01 0xff", r"^ 03 03$"),
+    tool("raw 0x04 0x29 0x01", r"^ c0 "),
+    tool("raw 0x04 0x28 0x01 0x40"),
+    tool("raw 0x04 0x29 0x01", r"^ 40 00 00 00 00$"),
+    tool("raw 0x04 0x28 0x01 0xc0"),
+    tool("sensor get psu0_presence", r"\[Presence detected\]"),
+    tool(
+        "sensor get cpu0_temp",
+        r"Unable to read sensor",
+        before=lambda board: board.power("OFF"),
+        patience=SETTLED,
+        fails=True,
+    ),
+    tool("sensor list", readings, patience=SETTLED),
+)
 
 GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
     {
@@ -128,7 +197,7 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             ),
             tool("chassis power reset", r"Reset", truth=lambda board: board.state("ON")),
             tool("chassis power cycle", r"Cycle", truth=lambda board: board.state("ON")),
-            tool("chassis power soft", r"Soft", truth=lambda board: board.state("OFF")),
+            tool("chassis power soft", r"Soft", before=Board.awake, truth=lambda board: board.state("OFF")),
             tool("chassis selftest", r"Self Test Results\s+: passed"),
         ),
         "chassis": (
@@ -155,23 +224,28 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             tool("chassis bootparam get 5", [r"Boot Flag Valid", r"only next boot", r"Force PXE"]),
             tool("chassis bootdev disk", truth=override("_ONCE", "_DISK")),
             tool("chassis bootdev cdrom", truth=override("_ONCE", "_CD")),
-            tool("chassis bootdev bios", truth=override("_ONCE", "_FIRMWARE_SETUP")),
-            tool("chassis bootdev safe", truth=override("_ONCE", "_SAFE_MODE")),
+            tool("chassis bootdev bios", truth=override("_ONCE", "_FIRMWARE_SETUP"), needs=MENUS),
+            tool("chassis bootdev safe", truth=override("_ONCE", "_SAFE_MODE"), needs=MENUS),
             tool("chassis bootdev disk options=persistent", truth=override("_CONTINUOUS", "_DISK")),
             tool("chassis bootparam get 5", [r"all future boots", r"legacy"]),
-            tool("chassis bootdev pxe options=efiboot", truth=override("_ONCE", "_PXE", "_UEFI")),
-            tool("chassis bootdev pxe options=persistent,efiboot", truth=override("_CONTINUOUS", "_PXE", "_UEFI")),
+            tool("chassis bootdev pxe options=efiboot", truth=override("_ONCE", "_PXE", "_UEFI"), needs=UEFI),
+            tool(
+                "chassis bootdev pxe options=persistent,efiboot",
+                truth=override("_CONTINUOUS", "_PXE", "_UEFI"),
+                needs=UEFI,
+            ),
             tool(
                 "chassis bootparam get 5",
                 [r"Boot parameter data: e004000000", r"Boot Flag Valid", r"BIOS EFI boot", r"all future boots"],
+                needs=UEFI,
             ),
             tool("raw 0 8 3 8"),
             tool("raw 0 9 3 0 0", r"^ 01 03 08$"),
             tool("chassis bootdev none", truth=override("_DISABLED")),
-            tool("raw 0 8 5 0xe0 4 0 0 0", truth=override("_CONTINUOUS", "_PXE", "_UEFI")),
-            tool("raw 0 9 5 0 0", r"^ 01 05 e0 04 00 00 00$"),
-            tool("raw 0 8 5 0xe0 0x0c 0 0x10 3"),
-            tool("raw 0 9 5 0 0", r"^ 01 05 e0 0c 00 10 03$"),
+            tool("raw 0 8 5 0xe0 4 0 0 0", truth=override("_CONTINUOUS", "_PXE", "_UEFI"), needs=UEFI),
+            tool("raw 0 9 5 0 0", r"^ 01 05 e0 04 00 00 00$", needs=UEFI),
+            tool("raw 0 8 5 0xe0 0x0c 0 0x10 3", needs=MENUS),
+            tool("raw 0 9 5 0 0", r"^ 01 05 e0 0c 00 10 03$", needs=MENUS),
             tool("raw 0 8 6 1 2 3 4 5 6 7 8 9"),
             tool("raw 0 9 6 0 0", r"^ 01 06 01 02 03 04 05 06 07 08 09$"),
             tool("raw 0 8 5 0x80 0x28 0 0 0", r"rsp=0xcc", fails=True),
@@ -181,51 +255,24 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             tool("chassis bootdev none"),
         ),
         "sensors": (
-            tool("sdr list", [r"^cpu0_temp\s+\| ", r"^psu0_vout\s+\| "], before=warm),
-            tool("sdr elist full", r"^cpu0_temp\s+\| 01h \| ok\s+\|\s+3\.1 \| \d+", patience=SETTLED),
-            tool("sdr elist all", [r"^chassis_0\s+\| .*Logical FRU @00h", r"^bmc\.0\s+\| .*Dynamic MC @ 20h"]),
-            tool("sdr info", r"^Record Count\s+: \d\d"),
-            tool("sdr type temperature", [r"^cpu0_temp ", r"^inlet_temp "], never=[r"^fan0_rpm "]),
-            tool("sdr type fan", r"^fan0_rpm\s+\| .* \d+ RPM$", never=[r"^cpu0_temp "], patience=SETTLED),
-            tool("sdr dump {folder}/sdr.bin", truth=lambda board: (board.folder / "sdr.bin").stat().st_size > 500),
-            tool("sensor list", readings, patience=SETTLED),
             tool(
-                "sensor get cpu0_temp",
-                [r"Sensor Type \(Threshold\)\s+: Temperature", r"Upper Critical\s+: 90\.000"],
-                before=lambda board: board.do("POST", "sensors/cpu0_temp:resetThresholds", {}),
+                "sdr list",
+                [r"^host_power\s+\| 0x01", r"^host_watchdog\s+\|"],
+                before=lambda board: board.power("ON"),
                 patience=SETTLED,
             ),
             tool(
-                "sensor thresh cpu0_temp ucr 92",
-                r"Upper Critical threshold to 92\.000",
-                truth=lambda board: board.sensor("cpu0_temp")["thresholds"]["upperCritical"] == 92,
+                "sdr elist all",
+                lambda board: [
+                    rf"^{board.whole.replace('.', '_')}\s+\| .*Logical FRU @00h",
+                    r"^bmc\.0\s+\| .*Dynamic MC @ 20h",
+                ],
             ),
-            tool("sensor get cpu0_temp", r"Upper Critical\s+: 92\.000"),
-            tool(
-                "sensor thresh cpu0_temp upper 78 88 98",
-                truth=lambda board: (
-                    board.sensor("cpu0_temp")["thresholds"]["upperWarning"] == 78
-                    and board.sensor("cpu0_temp")["thresholds"]["upperFatal"] == 98
-                ),
-            ),
-            tool(
-                "raw 0x04 0x24 0x01 0xff 0x03 0x03",
-                truth=lambda board: board.sensor("cpu0_temp")["thresholds"]["hysteresis"] == 3,
-            ),
-            tool("raw 0x04 0x25 0x01 0xff", r"^ 03 03$"),
-            tool("raw 0x04 0x29 0x01", r"^ c0 "),
-            tool("raw 0x04 0x28 0x01 0x40"),
-            tool("raw 0x04 0x29 0x01", r"^ 40 00 00 00 00$"),
-            tool("raw 0x04 0x28 0x01 0xc0"),
-            tool("sensor get psu0_presence", r"\[Presence detected\]"),
-            tool(
-                "sensor get cpu0_temp",
-                r"Unable to read sensor",
-                before=lambda board: board.power("OFF"),
-                patience=SETTLED,
-                fails=True,
-            ),
-            tool("sensor list", readings, patience=SETTLED),
+            tool("sensor get host_power", [r"System ACPI Power State", r"\[S0/G0: working\]"], patience=SETTLED),
+            tool("-v sdr", [r"^Sensor ID\s+: host_watchdog", r"Watchdog"]),
+            tool("sdr info", [r"^SDR Version\s+: 0x51", r"^Record Count\s+: [1-9]"]),
+            tool("sdr dump {folder}/sdr.bin", truth=lambda board: (board.folder / "sdr.bin").stat().st_size > 100),
+            *(replace(row, needs=SENSORS) for row in _SENSORS),
         ),
         "sel": (
             tool("sel clear", r"Clearing SEL"),
@@ -236,12 +283,16 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             tool("sel add {folder}/event.txt", before=write_event),
             tool("sel list", [r"Temperature #0x30", r"Fan #0x30 .*Upper Non-critical going high"]),
             tool("raw 0x0a 0x44 0 0 2 0 0 0 0 0x20 0 4 2 0x44 0x6f 1 0xff 0xff", r"^ [0-9a-f]{2} [0-9a-f]{2}$"),
+            tool("sel list", r"Voltage #0x44", truth=written),
             tool(
-                "sel list",
-                r"Voltage #0x44",
-                truth=lambda board: any(event["messageId"] == "Ipmi.PlatformEvent" for event in board.program.events()),
+                "sel get {entry}",
+                [r"^SEL Record ID\s+: [0-9a-f]{4}$", r"Sensor Type\s+: Voltage$", r"Event Data( \(RAW\))?\s+: 01ffff$"],
             ),
-            tool("sel time get", r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d"),
+            tool("sel delete {entry}", r"^Deleted entry \d+", truth=lambda board: not written(board)),
+            tool("sel list", r"Fan #0x30", never=[r"Voltage #0x44"]),
+            tool("sel get 0x7ffe", r"not found", fails=True),
+            tool("sel delete 0x7ffe", r"not found", fails=True),
+            tool("sel time get", lambda _: [time.strftime(r"^%m/%d/%y %H:%M:\d\d", time.gmtime())], patience=3.0),
             tool("sel time set now", r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d"),
             tool("raw 0x0a 0x43 0 0 0x34 0x12 0 0xff", r"rsp=0xcb", fails=True),
             tool("raw 0x0a 0x47 1 2 0x43 0x4c 0x52 0xaa", r"rsp=0xc5", fails=True),
@@ -249,9 +300,10 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
         "fru": (
             tool("fru print", fru),
             tool("fru list", fru),
-            tool("fru print 1", r"Board Serial"),
-            tool("fru read 0 {folder}/fru.bin", truth=fru_file),
-            tool("fru write 0 {folder}/fru.bin", truth=fru_file),
+            tool("fru print 1", r"Board Serial", needs=STORAGE),
+            tool("fru read 0 {folder}/fru.bin", truth=fru_view),
+            tool("fru read 0 {folder}/fru.bin", truth=fru_file, needs=STORAGE),
+            tool("fru write 0 {folder}/fru.bin", truth=fru_file, needs=STORAGE),
         ),
         "lan": (
             tool(
@@ -301,12 +353,13 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             tool("raw 0x06 0x45 0x05", r"rsp=0xd4", fails=True, login={"level": "OPERATOR"}),
             tool("raw 0x00 0x00", r"^ [0-9a-f]{2} 20 20 20 20$"),
             tool("raw 0x06 0x01", r"^ 20 00( [0-9a-f]{2}){9}\s( [0-9a-f]{2}){0,4}"),
-            tool("dcmi discover", [r"Power management available", r"Primary LAN channel number: 1"]),
-            tool("dcmi power reading", [r"Instantaneous power reading:\s+\d+ Watts", r"activated"]),
+            tool("dcmi discover", r"Primary LAN channel number: 1"),
+            tool("dcmi discover", r"Power management available", needs=METER),
+            tool("dcmi power reading", [r"Instantaneous power reading:\s+\d+ Watts", r"activated"], needs=METER),
             tool(
                 "dcmi set_asset_tag rack-7-slot-21-front",
                 r"rack-7-slot-21-front",
-                truth=lambda board: board.asset("chassis.0")["assetTag"] == "rack-7-slot-21-front",
+                truth=lambda board: board.asset(board.whole)["assetTag"] == "rack-7-slot-21-front",
             ),
             tool("dcmi asset_tag", r"rack-7-slot-21-front"),
             tool(
@@ -314,11 +367,11 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
                 truth=lambda board: board.rest("network")["network"]["hostName"] == "bmc-7",
             ),
             tool("dcmi get_mc_id_string", r"bmc-7"),
-            tool("dcmi sensors", [r"CPU: 2 temperature sensors found", r"cpu0_temp"]),
+            tool("dcmi sensors", [r"CPU: 2 temperature sensors found", r"cpu0_temp"], needs=SENSORS),
             tool("pef info", r"0x51"),
             tool(
                 "exec {folder}/commands.txt",
-                [r"IPMI Version", r"Chassis Power is", r"^Entries", r"fan0_rpm"],
+                [r"IPMI Version", r"Chassis Power is", r"^Entries", r"Dynamic MC @ 20h"],
                 before=commands,
             ),
         ),

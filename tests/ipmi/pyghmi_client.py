@@ -1,6 +1,6 @@
-"""One question to a BMC by pyghmi, answered as JSON. Run by the Python of the judges' environment, which has pyghmi.
+"""Questions to a BMC by pyghmi, answered as JSON, a line each. Run by the Python of an environment that has pyghmi.
 
-pyghmi_client.py PORT USER SECRET QUESTION [MORE...]
+pyghmi_client.py PORT USER SECRET QUESTION [MORE...] [, QUESTION [MORE...]]...
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def main() -> None:
     port, user, secret, *what = sys.argv[1:]
     bmc = command.Command(bmc="127.0.0.1", userid=user, password=secret, port=int(port), keepalive=False)
     try:
-        print(json.dumps(ask(bmc, *what), default=str))
+        for question in " ".join(what).split(" , "):
+            print(json.dumps(ask(bmc, *question.split()), default=str))
     finally:
         bmc.ipmi_session.logout()
 

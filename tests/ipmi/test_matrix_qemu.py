@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.contract.boot_media import cd_image
+from tests.harness import answering_guest
 from tests.harness.qemu_board import need_qemu, qemu_board
+from tests.harness.terminal import Terminal
+from tests.ipmi import freeipmi_rows, ipmitool_rows, pyghmi_rows, qemu_rows
 from tests.ipmi.board import Board, running
 from tests.ipmi.clients import need_clients
-from tests.ipmi.ipmitool_rows import override, tool
-from tests.ipmi.rows import Row, check
+from tests.ipmi.matrix import BREAK, Matrix, suites
+from tests.ipmi.rows import check
 
-HALT = b"\xf4\xeb\xfd"
-"""hlt; jmp back to it: what the CD boots."""
+pytestmark = pytest.mark.qemu
+MORE = """
+network = true
+cdrom = "{cdrom}"
+
+[[hosts.power.disks]]
+path = "{disk}"
+format = "raw"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -25,62 +32,41 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     need_clients()
     need_qemu()
     folder = Path(tmp_path_factory.mktemp("ipmi-qemu"))
-    image = folder / "boot.iso"
-    image.write_bytes(cd_image(HALT))
-    file = qemu_board(folder, more=f'network = true\ncdrom = "{image}"')
-    with running(folder, board=str(file)) as found:
+    disk = folder / "empty.raw"
+    disk.write_bytes(bytes(1 << 20))
+    file = qemu_board(folder, more=MORE.format(cdrom=answering_guest.answering_cd(folder), disk=disk))
+    given = {"lacks": qemu_rows.LACKS, "whole": "host.0", "listens": answering_guest.listens}
+    with running(folder, board=str(file), **given) as found:
         yield found
 
 
-def guid(board: Board) -> Sequence[str]:
-    """The GUID of the system is the UUID that the guest sees."""
-    return [rf"^System GUID\s+: {uuid.UUID(board.asset('host.0')['details']['uuid'])}$"]
+class TestQemuBoard(Matrix):
+    """All of it, but for what such a board lacks."""
+
+    async def talk(self, terminal: Terminal) -> None:
+        """With a guest that answers with the case swapped."""
+        terminal.type(b"a Marker\r")
+        await terminal.see(b"A mARKER\r")
+        terminal.type(BREAK)
+        await terminal.see(answering_guest.BREAK_ANSWER)
+
+    @suites
+    @pytest.mark.parametrize("what", qemu_rows.INSTEAD)
+    def test_what_it_lacks_is_refused(self, board: Board, what: str, suite: int) -> None:
+        check(board, qemu_rows.INSTEAD[what], suite=suite)
+
+    @suites
+    def test_what_is_true_of_virtual_machines(self, board: Board, suite: int) -> None:
+        check(board, qemu_rows.MACHINE, suite=suite)
+
+    @pytest.mark.parametrize(("how", "suite"), [("warm", 3), ("cold", 17)])
+    def test_restart(self, board: Board, how: str, suite: int) -> None:
+        self.restart(board, how, suite)
 
 
-def fru(board: Board) -> Sequence[str]:
-    """FRU 0 is made of what the inventory knows of the machine."""
-    host = board.asset("host.0")
-    return [
-        rf"Product Manufacturer\s*: {re.escape(host['manufacturer'])}$",
-        rf"Product Name\s*: {re.escape(host['model'])}$",
-        rf"Product Serial\s*: {re.escape(host['serialNumber'])}$",
-        rf"Chassis Serial\s*: {re.escape(host['serialNumber'])}$",
-    ]
-
-
-ROWS = (
-    tool("mc info", r"^IPMI Version\s+: 2\.0$"),
-    tool("mc guid", guid),
-    tool("mc selftest", r"passed"),
-    tool("chassis power on", truth=lambda board: board.state("ON")),
-    tool("chassis status", [r"^System Power\s+: on$", r"Last Power Event\s+: command"]),
-    tool("chassis power reset", r"Reset", truth=lambda board: board.state("ON")),
-    tool("chassis power cycle", r"Cycle", truth=lambda board: board.state("ON")),
-    tool("chassis power diag", r"Diag"),
-    tool("chassis bootdev pxe", truth=override("_ONCE", "_PXE")),
-    tool("chassis bootparam get 5", r"Force PXE"),
-    tool("chassis bootdev cdrom options=persistent", truth=override("_CONTINUOUS", "_CD")),
-    tool("chassis bootdev none", truth=override("_DISABLED")),
-    tool("sdr elist all", [r"^host_power\s+\| F0h", r"Dynamic MC @ 20h"]),
-    tool("sensor get host_power", r"S0/G0"),
-    tool("fru print", fru),
-    tool("sel list", r"System ACPI Power State"),
-    tool("user list 1", r"^2\s+admin"),
-    tool("lan print 1", r"^IP Address\s+: \d+\.\d+\.\d+\.\d+$"),
-    tool("dcmi power reading", fails=True),
-    tool("dcmi discover", never=[r"Power management available"]),
-    Row("bmc-info", r"^System GUID : "),
-    Row("ipmi-sensors --sdr-cache-directory={folder}", r"host_power"),
-    Row("ipmi-fru --sdr-cache-directory={folder}", r"FRU Product Name: \S+"),
-    Row("ipmipower --off --wait-until-off", truth=lambda board: board.state("OFF")),
-    Row("ipmipower --cycle --on-if-off", truth=lambda board: board.state("ON")),
-    tool("chassis power off", truth=lambda board: board.state("OFF")),
-)
-
-
-def test_machine(board: Board) -> None:
-    check(board, ROWS, suite=17)
-
-
-def test_machine_with_the_other_suite(board: Board) -> None:
-    check(board, ROWS[:5], suite=3)
+def test_every_exception_is_of_use_and_has_rows_instead() -> None:
+    groups = (*ipmitool_rows.GROUPS.values(), *freeipmi_rows.GROUPS.values(), *pyghmi_rows.GROUPS.values())
+    needs = {row.needs for group in groups for row in group}
+    assert set(qemu_rows.LACKS) == set(qemu_rows.INSTEAD)
+    assert set(qemu_rows.LACKS) <= needs
+    assert all(any(row.needs not in qemu_rows.LACKS for row in group) for group in groups), "nothing of it is tried"

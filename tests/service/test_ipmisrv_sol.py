@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import secrets
 import shutil
-import socket
-import time
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.consoles import QUICK, Door, make_server
-from tests.harness.ipmi import Remote
-from tests.harness.terminal import Terminal
-from tests.service.ipmisrv_house import IpmiHouse, aside, ipmi_house, tool, until
+from tests.service.ipmisrv_house import aside, tool, until
+from tests.service.sol_house import (
+    ACTIVATE,
+    SolClient,
+    SolHouse,
+    clients,
+    sol_house,
+)
 
-from ubmc.hw.sim.inprocess import InProcessMachine
-from ubmc.hw.sim.parts.shell import Mode, pattern
-from ubmc.hw.sim.plant import Plant, Settings
 from ubmc.kit import bytelink
 from ubmc.kit import call as calls
-from ubmc.kit.bus import Bus
 from ubmc.protocols import console as frames
 from ubmc.protocols.ipmi.codes import Level
 from ubmc.services.consolesrv.console import Console
 from ubmc.services.consolesrv.places import MOST_OF_ONE
-from ubmc.services.consolesrv.service import ConsoleServer
-from ubmc.services.ipc.permissions import ProcessSpec
-from ubmc.services.ipmisrv.door import IpmiOptions
 from ubmc.services.ipmisrv.settings import SolSettings
 from ubmc.services.ipmisrv.sol_link import RETRY_SECONDS
 from ubmc.v1alpha1.access_pb import Privilege
@@ -40,106 +31,6 @@ from ubmc.v1alpha1.console_pb import ConsoleWriting, OpenConsoleRequest
 from ubmc.v1alpha1.console_rpc import ConsoleService
 from ubmc.v1alpha1.user_pb import CreateRoleRequest, ResetIpmiSecretRequest, Role
 from ubmc.v1alpha1.user_rpc import UserService
-
-MEBIBYTE = 1 << 20
-ALONE = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}.1"
-"""An address of this machine for ipmiconsole, which speaks to port 623 only."""
-OPTIONS = IpmiOptions(listen=(("127.0.0.1", 0),), settings=Path("-"), cipher_suites=(3, 17))
-
-
-def may_bind_623() -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
-        try:
-            tried.bind((ALONE, 623))
-        except OSError:
-            return False
-        return True
-
-
-ACTIVATE = bytes.fromhex("01 01 c0 00 00 00")
-CLIENTS = [
-    pytest.param("ipmitool", marks=pytest.mark.skipif(shutil.which("ipmitool") is None, reason="apt install ipmitool")),
-    pytest.param(
-        "ipmiconsole",
-        marks=pytest.mark.skipif(shutil.which("ipmiconsole") is None, reason="apt install freeipmi-tools"),
-    ),
-]
-clients = pytest.mark.parametrize("client", CLIENTS)
-
-
-class SolHouse:
-    """The IPMI door, consolesrv and a simulated host."""
-
-    def __init__(self, ipmi: IpmiHouse, machine: InProcessMachine, owner: Bus, sshsrv: Bus) -> None:
-        self.ipmi, self.machine, self.owner, self.sshsrv = ipmi, machine, owner, sshsrv
-        self.replay_bytes = MEBIBYTE
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        server = make_server(self.machine, self.ipmi.world.state / "console", self.replay_bytes)
-        self.server = server
-        self._task = await self.ipmi.world.run(self.owner, server)
-        await until(lambda: server._consoles["host.0"].connected is True)
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def press(self, line: str, seconds: float = 0.1) -> None:
-        self.machine.act(lambda plant: plant.drive(line, active=True))
-        loop = asyncio.get_running_loop()
-        loop.call_later(seconds, self.machine.act, lambda plant: plant.drive(line, active=False))
-
-    async def boot(self) -> None:
-        self.press("power-button-0")
-        await until(lambda: self.machine.plant.shell.mode is Mode.LOGIN)
-
-    def terminal(self, client: str, name: str = "admin") -> Terminal:
-        port, secret = str(self.ipmi.address[1]), self.ipmi.secrets[name].decode()
-        if client == "ipmitool":
-            return Terminal(
-                *("ipmitool", "-I", "lanplus", "-H", "127.0.0.1", "-p", port, "-U", name, "-P", secret),
-                *("-L", "OPERATOR", "-e", "~", "sol", "activate"),
-            )
-        return Terminal(
-            *("ipmiconsole", "-h", ALONE, "-u", name, "-p", secret, "-I", "17", "-l", "OPERATOR"),
-            *("-e", "~"),
-        )
-
-    @staticmethod
-    async def opened(terminal: Terminal, client: str) -> None:
-        await terminal.see(b"[SOL Session operational" if client == "ipmitool" else b"[SOL established]")
-        await terminal.see(b"\n")
-
-    @staticmethod
-    async def log_in(terminal: Terminal) -> None:
-        terminal.type(b"\r")
-        await terminal.see(b"login: ")
-        terminal.type(b"root\r")
-        await terminal.see(b"Password: ")
-        terminal.type(b"x\r")
-        await terminal.see(b"# ")
-
-
-@contextlib.asynccontextmanager
-async def sol_house(client: str = "", replay_bytes: int = MEBIBYTE) -> AsyncIterator[SolHouse]:
-    more = ((ALONE, 623),) if client == "ipmiconsole" else ()
-    options = replace(OPTIONS, listen=(*OPTIONS.listen, *more))
-    machine = InProcessMachine(Plant(Settings(timings=QUICK)))
-    try:
-        specs = (ProcessSpec("consolesrv", (ConsoleServer,)), ProcessSpec("sshsrv", (Door,), door=True))
-        async with ipmi_house(options, *specs) as ipmi:
-            owner, sshsrv = await ipmi.world.place("consolesrv"), await ipmi.world.place("sshsrv", Door())
-            house = SolHouse(ipmi, machine, owner, sshsrv)
-            house.replay_bytes = replay_bytes
-            try:
-                await house.start()
-                yield house
-            finally:
-                await house.stop()
-    finally:
-        machine.close()
 
 
 @clients
@@ -163,146 +54,6 @@ def activation(house: SolHouse) -> bytes:
         code, data = remote.ask(0x06, 0x4A, b"\x01")
         assert code == 0
         return data
-
-
-@clients
-async def test_a_mebibyte_arrives_byte_for_byte_both_ways(client: str) -> None:
-    async with sol_house(client) as house, house.terminal(client) as terminal:
-        await house.opened(terminal, client)
-        await house.boot()
-        await house.log_in(terminal)
-        terminal.type(b"raw\r")
-        await terminal.see(b"raw\r\n")
-        data = typeable(MEBIBYTE, 5)
-        assert await echoed(terminal, data) == data
-
-
-def typeable(size: int, seed: int) -> bytes:
-    """Any bytes but the escape character, which the clients keep to themselves."""
-    return random.Random(seed).randbytes(size).replace(b"~", b"-")
-
-
-async def echoed(terminal: Terminal, data: bytes, ahead: int = 4096) -> bytes:
-    """What comes back of what is typed; ipmiconsole gives up when 8 KiB more are typed than it has sent."""
-    shown = b""
-    for begin in range(0, len(data), ahead):
-        terminal.type(data[begin : begin + ahead])
-        shown += await terminal.take(len(data[begin : begin + ahead]), 30)
-    return shown
-
-
-@clients
-async def test_both_directions_at_once_through_a_restart_of_consolesrv(client: str) -> None:
-    """What is typed is echoed; consolesrv ends and comes back in the middle."""
-    async with sol_house(client) as house, house.terminal(client) as terminal:
-        await house.opened(terminal, client)
-        await house.boot()
-        await house.log_in(terminal)
-        terminal.type(b"raw\r")
-        await terminal.see(b"raw\r\n")
-        data = typeable(128 * 1024, 6)
-        half = len(data) // 2
-        assert await echoed(terminal, data[:half]) == data[:half]
-        echoing = asyncio.create_task(echoed(terminal, data[half:]))
-        await asyncio.sleep(0.05)
-        await house.stop()
-        await asyncio.sleep(0.2)
-        await house.start()
-        assert await echoing == data[half:]
-
-
-@clients
-async def test_a_power_cycle_does_not_end_it(client: str) -> None:
-    async with sol_house(client) as house, house.terminal(client) as terminal:
-        await house.opened(terminal, client)
-        await house.boot()
-        await terminal.see(b"login: ")
-        house.press("power-button-0")
-        await until(lambda: house.machine.plant.shell.mode is Mode.CLOSED, 15)
-        await asyncio.sleep(0.5)
-        await house.boot()
-        await terminal.see(b"Starting kernel")
-        await terminal.see(b"login: ")
-        await house.log_in(terminal)
-
-
-async def test_what_was_missed_is_named() -> None:
-    """A client that acknowledges nothing for a while: consolesrv keeps so much, the rest is gone and said so."""
-    async with sol_house(replay_bytes=64 * 1024) as house:
-        await house.boot()
-
-        def talk() -> bytes:
-            with house.ipmi.remote() as remote:
-                assert remote.ask(0x06, 0x48, ACTIVATE)[0] == 0
-                sol = SolClient(remote)
-                for text, prompt in ((b"\r", b"login: "), (b"root\r", b"Password: "), (b"x\r", b"# ")):
-                    sol.type(text)
-                    sol.see(prompt)
-                sol.type(b"send 600000 8000000\r")
-                sol.see(b"8000000\r\n")
-                sol.rest(2.0)
-                return sol.see(b"sent 600000", 60)
-
-        shown = await aside(talk)
-        before, mark, after = shown.partition(b"\r\n[u-bmc: ")
-        count = int(after.split()[0])
-        assert mark
-        assert after.split(b"]", 1)[0].endswith(b"bytes of the console were missed")
-        assert pattern(0, len(before)) == before
-        rest = after.split(b"]\r\n", 1)[1].removesuffix(b"\r\n")
-        assert len(before) + count + len(rest) == 600000
-        assert pattern(len(before) + count, len(rest)) == rest
-
-
-class SolClient:
-    """Serial over LAN by hand, from the specification."""
-
-    def __init__(self, remote: Remote) -> None:
-        self.remote = remote
-        self.text = b""
-        self.number = 0
-        self.last = 0
-        self.flags = 0
-
-    def rest(self, seconds: float) -> None:
-        """Acknowledge nothing for a while, but keep the session alive."""
-        time.sleep(seconds)
-
-    def pump(self, seconds: float = 0.2) -> tuple[int, int]:
-        """Take one packet; what it acknowledges."""
-        self.remote.socket.settimeout(seconds)
-        kind, payload = self.remote.receive()
-        if kind != 1:
-            return 0, 0
-        number, acked, accepted, self.flags = payload[0] & 15, payload[1] & 15, payload[2], payload[3]
-        if number:
-            if number != self.last:
-                self.text += payload[4:]
-                self.last = number
-            self.remote.send(bytes((0, number, len(payload) - 4, 0)), 1)
-        return acked, accepted
-
-    def see(self, text: bytes, seconds: float = 45.0) -> bytes:
-        deadline = time.monotonic() + seconds
-        while text not in self.text:
-            assert time.monotonic() < deadline, self.text[-500:]
-            with contextlib.suppress(TimeoutError):
-                self.pump()
-        before, _, self.text = self.text.partition(text)
-        return before
-
-    def type(self, data: bytes, operation: int = 0) -> int:
-        """Send a packet until it is acknowledged; how many characters were taken."""
-        self.number = self.number % 15 + 1
-        packet = bytes((self.number, 0, 0, operation)) + data
-        for _ in range(20):
-            self.remote.send(packet, 1)
-            with contextlib.suppress(TimeoutError):
-                while True:
-                    acked, accepted = self.pump(1.0)
-                    if acked == self.number:
-                        return accepted
-        raise TimeoutError("no acknowledgement")
 
 
 async def test_a_break_reaches_the_host_in_its_place() -> None:
@@ -516,23 +267,6 @@ async def test_a_session_that_opens_its_line_again_and_again_keeps_nothing_of_it
 
         assert await aside(talk) == 1
         await until(lambda: not door._server._sol._links)  # type: ignore[attr-defined]
-
-
-@clients
-async def test_a_line_that_does_not_work_for_a_while_ends_no_session(client: str) -> None:
-    """Each packet says "transfer unavailable" meanwhile, which no client takes for the end."""
-    async with sol_house(client) as house, house.terminal(client) as terminal:
-        await house.opened(terminal, client)
-        await house.boot()
-        await house.log_in(terminal)
-        house.machine.unplug()
-        await terminal.see(b"[u-bmc: the line does not work: ")
-        terminal.type(b"nobody")
-        await terminal.see(b"6 bytes that you typed are lost: the line did not work]")
-        house.machine.plug()
-        await terminal.see(b"[u-bmc: the line works again]")
-        terminal.type(b"\recho it is back\r")
-        await terminal.see(b"\r\nit is back\r\n")
 
 
 @pytest.mark.skipif(shutil.which("ipmitool") is None, reason="apt install ipmitool")

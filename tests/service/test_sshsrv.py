@@ -246,7 +246,7 @@ async def test_there_are_consoles_and_nothing_else() -> None:
             for command, said in (
                 ("reboot", b"there is no console 'reboot'"),
                 ("host.1", b"there is host.0"),
-                ("host.0 --what", b"usage:"),
+                ("host.0 --what", b"there is no option '--what'"),
             ):
                 done = await asyncio.wait_for(connection.run(command, encoding=None), 10)
                 assert done.exit_status == 1, command
@@ -280,7 +280,9 @@ async def test_a_break_and_a_take_over_are_typed() -> None:
             await see(second.stdout, b"[u-bmc: you write]")
             await see(first.stdout, b"you read: admin has taken over]")
             second.stdin.write(b"&?")
-            await see(second.stdout, b"&B  send a BREAK")
+            helped = await see(second.stdout, b"(only at the beginning of a line)]\r\n")
+            assert b"[u-bmc: &.  end\r\n  &B  send a BREAK\r\n  &S" in helped
+            assert helped.count(b"[u-bmc:") == 1
             second.channel.send_break(300)  # as ~B of ssh(1) does, RFC 4335
             second.stdin.write(b"h")
             await see(second.stdout, b"sysrq: HELP")

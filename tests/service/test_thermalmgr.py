@@ -239,7 +239,10 @@ async def test_a_lost_sensor_is_fail_safe_within_a_second(tmp_path: Path, how: s
         await w.quiet()
 
 
-async def test_a_broken_controller_and_a_late_loop_are_fail_safe_within_a_second(tmp_path: Path) -> None:
+async def test_a_broken_controller_and_a_late_loop_are_fail_safe_within_a_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="ubmc.thermalmgr")
     async with world(tmp_path) as w:
         await w.quiet()
         Broken.broken = True
@@ -251,10 +254,17 @@ async def test_a_broken_controller_and_a_late_loop_are_fail_safe_within_a_second
         assert await w.until(w.safe) <= LIMIT_SECONDS
         assert (await w.zone()).overruns >= 1
         await w.quiet()
+    levels = {
+        (each.levelname, "to fail-safe" in each.message) for each in caplog.records if each.message.startswith("zone")
+    }
+    assert levels == {("WARNING", True), ("INFO", False)}, "as the event says it"
 
 
 @pytest.mark.parametrize("how", ["fails", "hangs"])
-async def test_a_fan_that_cannot_be_written_raises_the_others(tmp_path: Path, how: str) -> None:
+async def test_a_fan_that_cannot_be_written_raises_the_others(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="ubmc.thermalmgr")
     async with world(tmp_path) as w:
         await w.quiet()
         setattr(w.fans["fan.0"], how, True)
@@ -265,6 +275,9 @@ async def test_a_fan_that_cannot_be_written_raises_the_others(tmp_path: Path, ho
         assert answer.cooling_device.state is t.CoolingDeviceState.UNWRITABLE
         setattr(w.fans["fan.0"], how, False)
         await w.quiet()
+    fan = {each.message: each.levelname for each in caplog.records if each.name == "ubmc.thermalmgr"}
+    assert fan["fan.0 is unwritable, it was ok"] == "WARNING"
+    assert fan["fan.0 is ok, it was unwritable"] == "INFO", "as the event says it"
 
 
 async def test_over_critical_is_full_cooling_and_over_fatal_is_the_trip_with_the_bus_stopped(tmp_path: Path) -> None:

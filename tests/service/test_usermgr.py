@@ -57,6 +57,22 @@ async def test_random_first_password_is_told_anew_until_somebody_logged_in() -> 
         assert (await made.login("admin", shown)).must_change_password
 
 
+async def test_the_first_change_of_the_random_password_is_told_and_no_other() -> None:
+    async with house(given=None) as made:
+        (_, shown) = made.announced[0]
+        request = ChangePasswordRequest(name="admin", current_password="wrong password", new_password="second password")
+        login = await made.login("admin", shown)
+        with pytest.raises(Denied):
+            await made.ask(login.token, UserService.ChangePassword, request)
+        assert made.first_changes == 0
+        request.current_password = shown
+        await made.ask(login.token, UserService.ChangePassword, request)
+        assert made.first_changes == 1
+        request = ChangePasswordRequest(name="admin", current_password="second password", new_password="third password")
+        await made.ask(login.token, UserService.ChangePassword, request)
+        assert made.first_changes == 1
+
+
 async def test_first_password_that_cannot_be() -> None:
     with pytest.raises(Invalid, match="8 to 128"):
         async with house(given="short"):

@@ -187,6 +187,7 @@ class House:
         self.database = Database(world.state / "precious.db")
         self.keeper = Keeper()
         self.announced: list[tuple[str, str]] = []
+        self.first_changes = 0
         self.given: str | None = FIRST
         self._task: asyncio.Task[None] | None = None
 
@@ -203,12 +204,16 @@ class House:
             DeviceKey.load(self.world.state / "device.key"),
             first_password=lambda: self.given,
             announce=self.announce,
+            first_changed=self.count_first_change,
             options=self.options,
             policy=self.policy,
             state=self.world.state,
             check_peer=allow_all,
         )
         self._task = await self.world.run(self.managers, users)
+
+    def count_first_change(self) -> None:
+        self.first_changes += 1
 
     def announce(self, name: str, password: str) -> None:
         with contextlib.closing(sqlite3.connect(self.database.path)) as other:  # it is on disk before it is told

@@ -59,7 +59,8 @@ def machine_dir(spec: BoardSpec, tmp_path: Path) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        build.end_machines(spec, directory)
+        assert build.end_machines(spec, directory) == 1
+        assert build.end_machines(spec, directory) == 0
         assert not is_running(build.sim_directory(directory))
 
 

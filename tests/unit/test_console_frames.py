@@ -99,8 +99,14 @@ def test_what_an_ssh_session_asks_for() -> None:
     assert asked("", consoles, 10) == Asked("host.0", ConsoleWriting.IF_FREE, 10)
     assert asked("host.1 --read-only", consoles, 0) == Asked("host.1", ConsoleWriting.UNSPECIFIED, 0)
     assert asked("--take-over --replay 99", consoles, 0) == Asked("host.0", ConsoleWriting.TAKE_OVER, 99)
-    for command in ("host.0 host.1", "--what", "--replay x", "--replay", '"'):
-        with pytest.raises(Invalid, match="usage"):
+    for command, wrong in (
+        ("host.0 host.1", "'host.0' and 'host.1'"),
+        ("nonsense --foo", "no option '--foo'"),
+        ("--replay x", "--replay needs a number"),
+        ("--replay", "--replay needs a number"),
+        ('"', "cannot be read"),
+    ):
+        with pytest.raises(Invalid, match=f"(?s){wrong}.*usage"):
             asked(command, consoles, 0)
     for none in ("host.7", "sh -c id"):
         with pytest.raises((NotFound, Invalid)):

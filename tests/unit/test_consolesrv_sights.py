@@ -31,7 +31,7 @@ def test_a_prompt_is_seen_although_its_line_never_ends_and_however_it_is_cut() -
     for size in (1, 2, 5, 100):
         text = b"Debian 12\r\n\x1b[1;32mhost\x1b[0m log\x00in: "
         parts = [text[at : at + size] for at in range(0, len(text), size)]
-        assert look(Watcher([LOGIN]), *parts) == [Seen(LOGIN, "host login:")], size
+        assert look(Watcher([LOGIN]), *parts) == [Seen(LOGIN.sight, LOGIN.progress, "host login:")], size
 
 
 def test_the_same_line_is_told_once_and_a_flood_of_it_seldom() -> None:
@@ -60,14 +60,28 @@ def test_the_usual_sights_see_the_boot_of_the_simulated_host() -> None:
     plant.drive("power-button-0", active=False)
     plant.advance(20.0)
     _, data = plant.host.console.since(0, 1 << 20)
-    found = [seen.plan.progress.name for seen in look(Watcher(plan.sights), data)]
-    assert found == [
+    seen = look(Watcher(plan.sights), data)
+    assert [each.progress.name for each in seen] == [
         "MEMORY_INITIALIZATION",
         "PCI_RESOURCE_CONFIG",
         "HARDWARE_INITIALIZATION_COMPLETE",
         "OS_BOOT_STARTED",
         "OS_RUNNING",
-        "UNSPECIFIED",  # the login prompt itself
+    ]
+    assert seen[-1].sight is ConsoleSight.LOGIN_PROMPT, "one prompt is one thing"
+
+
+def test_a_line_that_shows_two_things_is_told_once_with_both() -> None:
+    running = SightPlan(ConsoleSight.BOOT_PROGRESS, r"login: $", BootProgress.OS_RUNNING)
+    for plans in ([LOGIN, running], [running, LOGIN]):
+        watcher = Watcher(plans)
+        joined = Seen(ConsoleSight.LOGIN_PROMPT, BootProgress.OS_RUNNING, "host login:")
+        assert look(watcher, b"host login: ") == [joined]
+        assert look(watcher, b"\r\nhost login: ", at=60.0) == [joined]
+    other = SightPlan(ConsoleSight.BOOT_PROGRESS, r"host", BootProgress.OS_BOOT_STARTED)
+    assert [seen.progress for seen in look(Watcher([other, running]), b"host login: ")] == [
+        BootProgress.OS_BOOT_STARTED,
+        BootProgress.OS_RUNNING,
     ]
 
 

@@ -236,7 +236,20 @@ def test_limits_are_asserted_and_deasserted(told: Event, tail: str) -> None:
                 previous="SENSOR_QUALITY_GOOD",
                 current="SENSOR_QUALITY_FAILED",
             ),
-            "28 01 6f 04 ff ff",
+            "08 01 0a 04 ff ff",  # the type of its SDR, by which clients find its name
+        ),
+        (
+            event(
+                "Sensor.QualityChanged",
+                name="psu0_presence",
+                previous="SENSOR_QUALITY_FAILED",
+                current="SENSOR_QUALITY_GOOD",
+            ),
+            "08 01 8a 04 ff ff",
+        ),
+        (
+            event("Sensor.QualityChanged", name="no_sdr", previous="", current="SENSOR_QUALITY_FAILED"),
+            "28 ff 6f 04 ff ff",
         ),
     ],
 )

@@ -179,6 +179,24 @@ def test_first_failure_of_any_kind_and_the_recovery_are_said_once(
     assert [vars(entry).get("reason") for entry in caplog.records[::2]] == [error.message] * 2
 
 
+def test_a_bus_that_comes_a_moment_later_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="ubmc.events")
+
+    async def main() -> None:
+        stream, made, _metrics, task = outbox()
+        for count in range(3):
+            stream.away = True
+            future = made.put("s", b"x", str(count))
+            await asyncio.sleep(4)
+            assert not future.done()
+            stream.away = False
+            await future
+        await end(task)
+
+    run_virtual(main())
+    assert caplog.messages == []
+
+
 class Answering(Link):
     """A connection on which JetStream gives these answers, one after another."""
 
@@ -207,7 +225,7 @@ def test_no_answer_of_the_stream_ends_the_events(caplog: pytest.LogCaptureFixtur
 
     async def main() -> None:
         bus = Bus("safety", load(), BusKey(), Metrics())
-        link = bus.link = Answering(bus, [*NO_ANSWERS, b'{"stream":"EVENTS","seq":1}'])
+        link = bus.link = Answering(bus, [*NO_ANSWERS * 3, b'{"stream":"EVENTS","seq":1}'])
         task = asyncio.create_task(bus._outbox.run())
         await asyncio.wait_for(bus.tell("host.0", HostNews(name="host.0", what="x")), 10)
         assert link.answers == []

@@ -16,6 +16,7 @@ from ubmc.v1alpha1.host_pb import (
     BootFirmware,
     BootOverrideMode,
     BootTarget,
+    HostState,
     RestartCause,
     RestorePolicy,
     WatchdogAction,
@@ -57,6 +58,8 @@ async def test_all_of_a_host_comes_back(database: Database) -> None:
         pending=HostRequest.FORCE_CYCLE,
         restart_cause=RestartCause.SOFT_RESET,
         restart_time_us=1_700_000_000_000_001,
+        state=HostState.ON,
+        state_time_us=1_700_000_000_000_002,
     )
     await store.keep_host("host.0", memory)
     assert await store.host("host.0") == memory
@@ -79,6 +82,7 @@ async def test_a_host_of_an_older_release_comes_back_with_what_it_had(database: 
     assert memory.settings.boot_mode is BootOverrideMode.CONTINUOUS
     assert (memory.settings.watchdog.seconds, memory.settings.watchdog.action) == (60.0, WatchdogAction.RESET)
     assert (memory.restart_cause, memory.restart_time_us) == (RestartCause.UNSPECIFIED, 0)
+    assert (memory.state, memory.state_time_us) == (HostState.UNSPECIFIED, 0)
     await store.keep_host("host.0", memory)
     assert await store.host("host.0") == memory
 

@@ -19,6 +19,11 @@ HTML = {"accept": "text/html,*/*;q=0.8"}
 SCRIPT = "_app/immutable/a.1234.js"
 
 
+def test_who_builds_for_the_first_time_is_not_told_of_changes() -> None:
+    assert webui.why_built(built_before=False) == "Building the web UI for the first time ..."
+    assert "changed" in webui.why_built(built_before=True)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     built = tmp_path / "built"

@@ -88,7 +88,7 @@ def test_the_first_load_is_small(open_page: Opener) -> None:
     inside = open_page("Administrator", "/login")
     inside.on("response", note)
     inside.goto("/")
-    expect(inside.get_by_role("region", name="Hottest temperatures")).to_be_visible()
+    expect(inside.get_by_role("region", name="Temperatures nearest to their limits")).to_be_visible()
     overview = sum(sizes.values())
     assert 50_000 < overview < BUDGET, f"{overview} bytes"
 

@@ -114,7 +114,7 @@ def test_the_overview_does_not_call_well_what_it_cannot_see(open_page: Opener, b
     health = page.get_by_role("region", name="Health")
     expect(health).to_contain_text("Not known: ")
     expect(health).not_to_contain_text("Nothing needs attention")
-    for name in ("Hottest temperatures", "Power draw"):
+    for name in ("Temperatures nearest to their limits", "Power draw"):
         expect(page.get_by_role("region", name=name)).to_contain_text("Not known: SensorService is away")
     expect(page.get_by_role("region", name="Hosts")).to_contain_text("Not known: HostService is away")
     page.unroute_all()

@@ -99,12 +99,28 @@ def test_everything_can_be_done_by_keyboard(open_page: Opener, board: Board) -> 
     board.program.wait_state("ON")
 
 
+def test_what_a_running_host_forbids_is_greyed_out_with_the_reason(open_page: Opener, board: Board) -> None:
+    page = open_page("Operator", "/power")
+    chassis = card(page, "chassis.0")
+    gentle = [chassis.get_by_role("button", name=name, exact=True) for name in ("Power off", "Power cycle")]
+    reason = "Power off, Power cycle: only while host.0 is off. Shut it down first, or use a forced action."
+    for button in gentle:
+        expect(button).to_be_enabled()
+    expect(chassis.get_by_text(reason)).to_have_count(0)
+    on(board)
+    for button in gentle:
+        expect(button).to_be_disabled()
+        expect(button).to_have_accessible_description(reason)
+    expect(chassis.get_by_role("button", name="Force off")).to_be_enabled()
+    axe(page)
+
+
 def test_a_refusal_is_explained_where_it_was_asked_for(open_page: Opener, watch: Watch, board: Board) -> None:
     watch.allow("the server responded with a status of (400|409|412)")
-    on(board)
     page = open_page("Operator", "/power")
     card(page, "chassis.0").get_by_role("button", name="Power off").click()
     dialog = page.get_by_role("alertdialog")
+    on(board)  # somebody else, while this one still thinks about it
     dialog.get_by_role("button", name="Power off").click()
     expect(dialog.get_by_role("alert")).to_contain_text("host.0")
     expect(dialog.get_by_role("alert")).to_contain_text("Trace id")
@@ -117,7 +133,6 @@ def test_a_refusal_is_shown_to_who_asked_and_not_with_the_next_question(
     open_page: Opener, watch: Watch, board: Board
 ) -> None:
     watch.allow("the server responded with a status of (400|409|412)")
-    on(board)
     page = open_page("Operator", "/power")
     held: list[Route] = []
 
@@ -127,6 +142,7 @@ def test_a_refusal_is_shown_to_who_asked_and_not_with_the_next_question(
     page.route("**/ChangeChassisPower", hold)
     card(page, "chassis.0").get_by_role("button", name="Power off").click()
     dialog = page.get_by_role("alertdialog")
+    on(board)
     dialog.get_by_role("button", name="Power off").click()
     # while the answer is out, the window stays, so that there is a place for it
     expect(dialog.get_by_role("button", name="Cancel")).to_be_disabled()
@@ -136,6 +152,7 @@ def test_a_refusal_is_shown_to_who_asked_and_not_with_the_next_question(
     expect(dialog.get_by_role("alert")).to_contain_text("host.0")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
+    board.program.power("FORCE_OFF")
     card(page, "chassis.0").get_by_role("button", name="Power cycle", exact=True).click()
     expect(dialog).to_contain_text("goes off and on again")
     expect(dialog.get_by_role("alert")).to_have_count(0)
@@ -181,7 +198,7 @@ def test_the_overview_shows_what_matters(open_page: Opener, board: Board) -> Non
     on(board)
     page = open_page("ReadOnly", "/")
     expect(page.locator("[data-host='host.0']").get_by_text("On", exact=True)).to_be_visible()
-    temperatures = page.get_by_role("region", name="Hottest temperatures")
+    temperatures = page.get_by_role("region", name="Temperatures nearest to their limits")
     expect(temperatures.get_by_role("listitem")).to_have_count(5)
     expect(temperatures).to_contain_text("°C")
     expect(page.get_by_role("region", name="Power draw")).to_contain_text(" W")

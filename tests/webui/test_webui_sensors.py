@@ -155,6 +155,8 @@ def test_cooling_shows_zones_and_fans(open_page: Opener, board: Board) -> None:
     for name in ("cpu", "memory", "system"):
         expect(zone(page, name)).to_contain_text("Normal")
     expect(page.locator("[data-device]")).to_have_count(6)
+    margins = page.get_by_role("row", name=re.compile("regulators margin"))
+    expect(margins.get_by_role("cell", name=re.compile(r"^[\d.]+.°C left$"))).to_have_count(2)
     expect(page.locator("[data-device='fan.0']")).to_contain_text("rpm")
     expect(page.locator("main").get_by_role("button")).to_have_count(0)
     axe(page)

@@ -75,8 +75,8 @@ def ensure_machines(spec: BoardSpec, machine_dir: Path) -> None:
         )
 
 
-def end_machines(spec: BoardSpec, machine_dir: Path) -> None:
-    """End all simulated and virtual machines of a board (`--ephemeral`). Blocks.
+def end_machines(spec: BoardSpec, machine_dir: Path) -> int:
+    """End all simulated and virtual machines of a board (`--ephemeral`); how many there were. Blocks.
 
     Raises:
         ExceptionGroup: of `Unavailable` and `TimedOut`, for those that did not end.
@@ -93,13 +93,15 @@ def end_machines(spec: BoardSpec, machine_dir: Path) -> None:
 
             ends.append(partial(qemu_process.end, Layout(host_directory(machine_dir, host.name))))
     failures: list[Exception] = []
+    ended = 0
     for end in ends:
         try:
-            end()
+            ended += end()
         except Exception as error:  # noqa: BLE001 - one that does not end must not save the others
             failures.append(error)
     if failures:
         raise ExceptionGroup("machines did not end", failures)
+    return ended
 
 
 def build_lines(spec: BoardSpec, machine_dir: Path) -> Lines:

@@ -197,8 +197,7 @@ class Session:
             case Command.LEAVE:
                 raise LeaveError
             case Command.HELP:
-                for line in help_lines(self._wanted.escape):
-                    self._notice(line)
+                self._notice(*help_lines(self._wanted.escape))
             case Command.BREAK:
                 await self._send(frames.Break())
             case Command.TAKE_OVER:
@@ -214,9 +213,11 @@ class Session:
             with contextlib.suppress(UbmcError):  # it went just now; whether it was written is not known
                 await self._link.send(frame)
 
-    def _notice(self, text: str) -> None:
+    def _notice(self, *lines: str) -> None:
+        """Say something to the person: one line, or several in one piece."""
         end = "\r\n" if self._terminal else "\n"
-        sys.stderr.write(f"{end if self._terminal else ''}[ubmc: {printable(text)}]{end}")
+        text = f"{end}  ".join(map(printable, lines))
+        sys.stderr.write(f"{end if self._terminal else ''}[ubmc: {text}]{end}")
         sys.stderr.flush()
 
 

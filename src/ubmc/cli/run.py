@@ -8,15 +8,19 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ubmc.cli.exits import exit_code
-from ubmc.cli.terminal import note, printable, printable_lines
-from ubmc.kit.errors import Invalid, UbmcError, Unavailable
+from ubmc.cli.terminal import emit, note, printable, printable_lines
+from ubmc.compose.lock import ever_locked, locked
+from ubmc.kit.errors import Busy, Invalid, UbmcError, Unavailable
+
+if TYPE_CHECKING:
+    from ubmc.boards.owner import OwnerSpec
 
 PASSWORD = "UBMC_ADMIN_PASSWORD"  # noqa: S105  the name of a variable
 _PASSWORD_FD = "UBMC_ADMIN_PASSWORD_FD"  # noqa: S105
@@ -117,19 +121,21 @@ class FirstPassword:
 class Banner:
     """What a person at the terminal is told, once, when everything is ready."""
 
-    def __init__(self, title: str, end: str | None, state: Path) -> None:
+    def __init__(self, title: str, end: str | None, state: Path, given: Path | None = None) -> None:
         """Make it for this board.
 
         Args:
             title: what is ready.
             end: the command that ends its machine, if that runs on.
             state: where the first password goes when there is no terminal to show it on (a journal keeps it for ever).
+            given: the file of the owner's first password, which is theirs.
         """
+        self._given = given
         self._file = state / "first-password"
         self._title = title
         self._end = end
         self._urls: list[str] = []
-        self._also: list[tuple[str, str]] = []
+        self._also: list[str] = []
         self._fingerprint = ""
         self._password: tuple[str, str] | None = None
         self._shown = False
@@ -141,11 +147,18 @@ class Banner:
             if not self._shown:
                 self._urls.append(str(fields["url"]))
         elif what in _ALSO and not self._shown:
-            self._also.append((_ALSO[what], f"{fields['host']} port {fields['port']}"))
+            place = f"  {_ALSO[what]:<9} {fields['host']} port {fields['port']}\n"
+            key = f"  host key  {fields['fingerprint']}\n" if "fingerprint" in fields else ""
+            self._also.append(place + key)
         elif what == "first-password":
             self._password = (str(fields["user"]), str(fields["password"]))
             if self._shown:
                 self._show_password()
+        elif what == "first-password-changed" and not self._is_given():
+            self._file.unlink(missing_ok=True)
+
+    def _is_given(self) -> bool:
+        return self._given is not None and self._given.resolve() == self._file.resolve()
 
     def show(self) -> None:
         """Print it."""
@@ -154,8 +167,8 @@ class Banner:
         for url in self._urls:
             print(f"  {url}")
         print(f"  certificate SHA-256  {self._fingerprint}\n")
-        for name, place in self._also:
-            print(f"  {name:<9} {place}\n")
+        for also in self._also:
+            print(also)
         self._show_password()
         if self._urls:
             print(f"  {own_name()} login {self._urls[0]} --fingerprint {self._fingerprint}\n")
@@ -214,12 +227,7 @@ def run(
     """Run the BMC of a board until Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the tree minds its own signals
     _hide_password()
-    from ubmc import app
-    from ubmc.boards.build import end_machines
-    from ubmc.boards.load import load_board
-    from ubmc.boards.owner import LogFormat, load_owner
-    from ubmc.compose.program import Program, fitted, machine_folder, version
-    from ubmc.kit import log
+    from ubmc.boards.owner import load_owner
 
     flags = {
         "board": board,
@@ -234,12 +242,30 @@ def run(
     }
     with _files_explained():
         owner = load_owner(config, flags)
-        log.configure(json=owner.log.format is LogFormat.JSON, level=owner.log.level.value)
-        chosen = load_board(owner.board or "sim")
     folder = _make(state_directory(owner.state))
     first_password = FirstPassword(admin_password_file)
+    with locked(folder) as lock:
+        _operate(owner, folder, lock, first_password, admin_password_file)
+
+
+def _operate(owner: OwnerSpec, folder: Path, lock: int, first_password: FirstPassword, given: Path | None) -> None:
+    """Run it; what takes long to load is loaded only here, where the state directory is ours."""
+    from ubmc import app
+    from ubmc.boards.build import end_machines
+    from ubmc.boards.load import load_board
+    from ubmc.boards.owner import LogFormat
+    from ubmc.compose.addresses import check_free
+    from ubmc.compose.program import Program, fitted, machine_folder, version
+    from ubmc.kit import log
+
+    log.configure(json=owner.log.format is LogFormat.JSON, level=owner.log.level.value)
+    with _files_explained():
+        chosen = load_board(owner.board or "sim")
+    if not os.environ.get("NOTIFY_SOCKET"):
+        # A person is told. Under systemd nobody looks on and fans need us: the door tries again and says so.
+        check_free(owner, _again)
     end = None if owner.ephemeral else _end_command(owner.board, owner.state)
-    banner = Banner(f"u-bmc {version()} for {chosen.spec.board.model}", end, folder)
+    banner = Banner(f"u-bmc {version()} for {chosen.spec.board.model}", end, folder, given)
     app.operate(
         Program(
             board=fitted(chosen, owner),
@@ -249,10 +275,25 @@ def run(
             said=banner.said,
             ready=banner.show,
             private=first_password.descriptors,
-        )
+        ),
+        lock,
     )
     if owner.ephemeral:
         end_machines(chosen.spec, machine_folder(folder))
+
+
+def _again(flag: str, taken: str, free: str) -> str:
+    """The command as it was typed, with another address."""
+    words, found = [], False
+    for word in sys.argv[1:]:
+        given = word in {taken, f"{flag}={taken}"}
+        words.append(word.removesuffix(taken) + free if given else word)
+        found = found or given
+    if not found:
+        words += [flag, free]
+    if "MAKELEVEL" in os.environ and Path(sys.argv[0]).name == "ubmc":
+        return f"make run ARGS={shlex.quote(shlex.join(words[1:]))}"
+    return f"{shlex.quote(own_name())} {shlex.join(words)}"
 
 
 def _end_command(board: str | None, state: Path | None) -> str:
@@ -270,15 +311,34 @@ def machine() -> None:
 @machine.command("end")
 @click.option("--board", metavar="NAME|FILE", default="sim", show_default=True, help="The board whose machine it is.")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state directory.")
-def end(board: str, state: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Even while the BMC runs on it.")
+def end(board: str, state: Path | None, force: bool) -> None:
     """End the machine of a board: its power is cut."""
     from ubmc.boards.build import end_machines
     from ubmc.boards.load import load_board
     from ubmc.compose.program import machine_folder
 
+    folder = state_directory(state)
     try:
-        end_machines(load_board(board).spec, machine_folder(state_directory(state)))
+        with nullcontext() if force or not ever_locked(folder) else _without_bmc(folder):
+            ended = end_machines(load_board(board).spec, machine_folder(folder))
     except ExceptionGroup as group:
         for error in group.exceptions:
             note(printable(error.message if isinstance(error, UbmcError) else str(error)))
         raise SystemExit(1) from group
+    emit("the machine has ended" if ended else "there is no machine that runs")
+
+
+@contextmanager
+def _without_bmc(folder: Path) -> Iterator[None]:
+    """Keep the BMC away for the time of the block.
+
+    Raises:
+        Busy: it runs.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except Busy as error:
+            raise Busy(f"the BMC runs on {folder}; end it first (--force ends its machine all the same)") from error
+        yield

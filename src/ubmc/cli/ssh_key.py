@@ -9,18 +9,18 @@ import click
 from ubmc.cli.factor import own_name
 from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.terminal import printable
-from ubmc.cli.text import format_value
+from ubmc.cli.text import columns
 from ubmc.v1alpha1.user_pb import AddSshKeyRequest, DeleteSshKeyRequest, ListSshKeysRequest, SshKey
 from ubmc.v1alpha1.user_rpc import UserService
 
 ssh_key = Noun("ssh-key", help="The keys with which an account logs in over SSH.")
 _LONGEST = 4096
 _user = click.option("--user", "name", metavar="NAME", help="Whose; else the own account.")
+_COLUMNS = columns("id", "kind", "fingerprint", "added: create_time", "comment")
 
 
 def _line(key: SshKey) -> str:
-    parts = (key.id, key.kind, key.fingerprint, format_value(key.create_time), key.comment)
-    return "  ".join(printable(part) for part in parts if part)
+    return "  ".join(printable(part) for part in (key.id, key.kind, key.fingerprint, key.comment) if part)
 
 
 @ssh_key.command("list")
@@ -30,7 +30,7 @@ def list_keys(settings: Settings, name: str | None) -> None:
     """Show the keys of an account: id, kind, fingerprint, when it was added, comment."""
     with settings.connect() as client:
         answer = client.ask(UserService.ListSshKeys, ListSshKeysRequest(name=name or own_name(client)))
-    settings.output.say(answer, "\n".join(_line(key) for key in answer.keys) or "no SSH keys")
+    settings.output.list(answer, _COLUMNS, answer.keys)
 
 
 @ssh_key.command("add")

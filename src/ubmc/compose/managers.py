@@ -76,6 +76,9 @@ def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, pla
     def announce(user: str, password: str) -> None:
         place.channel.send("say", what="first-password", user=user, password=password)
 
+    def first_changed() -> None:
+        place.channel.send("say", what="first-password-changed")
+
     device_key = given_key or DeviceKey.load(layout.managers / FILE_NAME)
     security = SecurityManager(
         precious,
@@ -97,6 +100,7 @@ def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, pla
             device_key,
             first_password=program.first_password,
             announce=announce,
+            first_changed=first_changed,
             options=SessionOptions(idle_seconds=owner.sessions.idle, absolute_seconds=owner.sessions.absolute),
             policy=AccountPolicy(
                 min_password_length=owner.accounts.min_password_length,
@@ -139,6 +143,7 @@ def _surroundings(program: Program, layout: Layout) -> Surroundings:
         device_key=owner.security.device_key or layout.managers / FILE_NAME,
         device_key_sealed=owner.security.device_key is not None,
         listen=tuple(parse_endpoint(each) for each in (*owner.listen, *owner.ssh.listen, *owner.ipmi.listen)),
+        ipmi=tuple(owner.ipmi.listen),
         redirect=tuple(parse_endpoint(each) for each in owner.web.redirect),
         proxies=tuple(owner.web.trusted_proxies),
         doors=frozenset(uid for name, uid in uids.items() if name in doors),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ubmc.kit.errors import UbmcError
 from ubmc.kit.metrics import Metrics
+from ubmc.kit.trouble import Trouble
 
 log = logging.getLogger("ubmc.events")
 
@@ -67,7 +68,7 @@ class Outbox:
 
     async def run(self) -> None:
         """Store what arrives, until cancelled. What the store cannot do it must raise as a `UbmcError`."""
-        failing = False
+        trouble, clock = Trouble(), asyncio.get_running_loop().time
         while True:
             if not self._items:
                 self._idle.set()
@@ -77,19 +78,21 @@ class Outbox:
             try:
                 await self._store(item.subject, item.data, item.ulid)
             except UbmcError as error:
-                if not failing:
+                if trouble.fails(clock()):
                     log.warning("the event log does not take events", extra={"reason": error.message})
-                failing = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             if self._items and self._items[0] is item:  # it may have been dropped meanwhile
                 self._items.popleft()
             if not item.stored.done():
                 item.stored.set_result(None)
-            if (failing or self._lost) and not self._items:  # all is stored: what fails now is a new failure
-                log.warning("the event log takes events again", extra={"lost": self._lost})
-                failing = False
-                self._lost = 0
+            if not self._items:  # all is stored: what fails now is a new failure
+                self._recover(said=trouble.ends())
+
+    def _recover(self, *, said: bool) -> None:
+        if said or self._lost:
+            log.warning("the event log takes events again", extra={"lost": self._lost})
+            self._lost = 0
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is stored, for `seconds` at most."""

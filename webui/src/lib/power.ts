@@ -4,7 +4,7 @@
  * What is not offered would be refused by the server, which alone decides; a state that these pages do not know offers all.
  */
 import { ChassisPowerAction, ChassisState } from './gen/ubmc/v1alpha1/chassis_pb.ts';
-import { HostPowerAction, HostState } from './gen/ubmc/v1alpha1/host_pb.ts';
+import { HostPowerAction, HostState, type Host } from './gen/ubmc/v1alpha1/host_pb.ts';
 
 const RUNNING = [
   HostPowerAction.GRACEFUL_OFF,
@@ -48,6 +48,19 @@ export function hostActions(state: HostState, able: readonly HostPowerAction[]):
 /** What to offer for a chassis. */
 export function chassisActions(state: ChassisState): readonly ChassisPowerAction[] {
   return OF_CHASSIS[state] ?? [];
+}
+
+/** These are refused unless all hosts in the chassis are off. */
+const NEEDS_HOSTS_OFF: readonly ChassisPowerAction[] = [ChassisPowerAction.OFF, ChassisPowerAction.CYCLE];
+
+/** The hosts for which a chassis would refuse an action. */
+export function hostsInTheWay(
+  action: ChassisPowerAction,
+  chassis: { readonly state: ChassisState; readonly hosts: readonly string[] },
+  hosts: readonly Host[],
+): string[] {
+  if (chassis.state !== ChassisState.ON || !NEEDS_HOSTS_OFF.includes(action)) return [];
+  return hosts.filter((each) => chassis.hosts.includes(each.name) && each.state !== HostState.OFF).map((each) => each.name);
 }
 
 /** Whether a host has power, and the time with power goes on. */

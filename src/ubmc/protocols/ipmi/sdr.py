@@ -49,6 +49,8 @@ class EventType(IntEnum):
     """00h OK, 01h non-critical, 02h critical, 03h non-recoverable."""
     PRESENCE = 0x08
     """00h absent, 01h present."""
+    AVAILABILITY = 0x0A
+    """00h running, 04h off line."""
     SENSOR_SPECIFIC = 0x6F
 
 

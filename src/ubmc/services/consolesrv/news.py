@@ -69,9 +69,8 @@ class News:
 
     def seen(self, seen: Seen) -> None:
         """Something was seen."""
-        plan = seen.plan
-        news = ConsoleSighting(name=self._name, sight=plan.sight, progress=plan.progress, text=seen.text)
-        grave = plan.sight is ConsoleSight.PANIC
+        news = ConsoleSighting(name=self._name, sight=seen.sight, progress=seen.progress, text=seen.text)
+        grave = seen.sight is ConsoleSight.PANIC
         self._tell(self._name, news, severity=Severity.CRITICAL if grave else Severity.UNSPECIFIED)
 
     def _by(self, user: str, news: Message[Any]) -> None:

@@ -40,7 +40,9 @@ class SightPlan:
 class Seen:
     """Something was seen."""
 
-    plan: SightPlan
+    sight: ConsoleSight
+    progress: BootProgress
+    """How far the boot has come, if this shows it."""
     text: str
 
 
@@ -70,10 +72,24 @@ class Watcher:
 
     def _look(self, line: bytes, now: float) -> Iterator[Seen]:
         clean = _ESCAPES.sub(b"", line)
+        due: list[SightPlan] = []
         for plan, pattern in self._plans:
             if plan in self._found or not pattern.search(clean):
                 continue
             self._found.add(plan)
             if now - self._told.get(plan, -QUIET_SECONDS) >= QUIET_SECONDS:
-                yield Seen(plan, clean.strip()[:LONGEST_TEXT].decode("utf-8", "replace"))
+                due.append(plan)
             self._told[plan] = now
+        text = clean.strip()[:LONGEST_TEXT].decode("utf-8", "replace")
+        for sight, progress in _joined(due):
+            yield Seen(sight, progress, text)
+
+
+def _joined(due: Iterable[SightPlan]) -> list[tuple[ConsoleSight, BootProgress]]:
+    """What to tell of one line: a login prompt that shows that the system runs is one thing, not two."""
+    found = [(plan.sight, plan.progress) for plan in due]
+    boots = [each for each in found if each[0] is ConsoleSight.BOOT_PROGRESS]
+    others = [each for each in found if each[0] is not ConsoleSight.BOOT_PROGRESS]
+    if not (boots and others):
+        return found
+    return [*boots[:-1], (others[0][0], boots[-1][1]), *others[1:]]

@@ -49,8 +49,8 @@ class Facts:
     proxies: tuple[str, ...] | None = None
     strangers: tuple[str, ...] | None = None
     """Sockets of ours that listen where nobody has asked for it."""
-    ipmi: bool | None = None
-    """Something listens on UDP port 623."""
+    ipmi: tuple[str, ...] | None = None
+    """Where IPMI listens."""
     redirects: tuple[str, ...] | None = None
     """Plain HTTP listeners that answer with anything but a redirect."""
     certificate_days: int | None = None
@@ -268,7 +268,7 @@ CONTROLS: tuple[Control, ...] = (
     Control(
         "CSI-3.4",
         "IPMI over the network is off",
-        lambda f: _when(f.ipmi, "something listens on UDP port 623; switch it off if nobody needs it"),
+        lambda f: _none(f.ipmi, "switch it off if nobody needs it; it listens here"),
     ),
     Control(
         "CSI-3.5",

@@ -33,7 +33,6 @@ ASK_SECONDS = 3.0
 PROBE_SECONDS = 2.0
 MOST_USERS = 1000
 MOST_NAMED = 8
-IPMI_PORT = 623
 _OURS = ("ubmc-", "nats-server")
 _TIME_ERROR = 5  # the state of a clock that nobody disciplines (adjtimex(2))
 _REDIRECTS = (301, 302, 307, 308)
@@ -52,6 +51,8 @@ class Surroundings:
     device_key: Path | None = None
     device_key_sealed: bool = False
     listen: tuple[tuple[str, int], ...] = ()
+    ipmi: tuple[str, ...] | None = None
+    """Those of them where IPMI listens; None if nobody has told."""
     redirect: tuple[tuple[str, int], ...] = ()
     proxies: tuple[str, ...] = ()
     doors: frozenset[int] = frozenset()
@@ -79,7 +80,7 @@ async def gather(bus: Bus, around: Surroundings, kept: Kept, audit: tuple[bool |
         policy=kept.policy,
         proxies=around.proxies,
         strangers=local.strangers,
-        ipmi=local.ipmi,
+        ipmi=around.ipmi,
         redirects=redirects,
         certificate_days=renewal.days_left(certificate, now) if certificate is not None else None,
         certificate_begun=begin is None or begin.to_datetime() <= now,
@@ -159,7 +160,6 @@ async def _ask_plainly(host: str, port: int) -> int:
 class _Local:
     first_password: bool | None = None
     strangers: tuple[str, ...] | None = None
-    ipmi: bool | None = None
     processes: tuple[Process, ...] = ()
     landlock: int = 0
     enclosed: bool | None = None
@@ -173,7 +173,6 @@ def _look(around: Surroundings) -> _Local:
     return _Local(
         first_password=_known(lambda: _in(around.state, lambda folder: (folder / "first-password").exists())),
         strangers=_known(lambda: _strangers(around, udp or [])) if not around.why_not_separate else None,
-        ipmi=None if udp is None else any(port == IPMI_PORT for _address, port, _uid in udp),
         processes=_known(lambda: tuple(_processes(os.getppid()))) or (),
         landlock=_known(walls.landlock_version) or 0,
         enclosed=_known(walls.enclosed),

@@ -14,6 +14,7 @@ from ubmc.kit import tracing
 from ubmc.kit.bus import Bus
 from ubmc.kit.errors import Invalid, NotFound, UbmcError, Violation
 from ubmc.kit.tracing import Trace
+from ubmc.kit.trouble import Trouble
 from ubmc.services.securitymgr import audit
 from ubmc.services.securitymgr.audit import Entry, Part
 from ubmc.services.securitymgr.store import Store
@@ -60,7 +61,7 @@ class Trail:
 
     async def follow(self, bus: Bus) -> None:
         """Take what belongs to the trail out of the event log, for ever."""
-        failing = False
+        trouble, clock = Trouble(), asyncio.get_running_loop().time
         while True:
             try:
                 cursor = await self._store.run(audit.cursor) or _OLDEST
@@ -68,14 +69,14 @@ class Trail:
                 self.follows = True  # until the watch says otherwise: without news it says nothing
                 async with contextlib.aclosing(bus.watch(EventService.WatchEvents, request)) as updates:
                     async for update in updates:
-                        failing = False
+                        if trouble.ends():
+                            log.info("the audit trail follows the event log again")
                         entry = audit.entry_of(update.event) if update.event is not None else None
                         if entry is not None:
                             await self._take(entry, update.cursor)
             except UbmcError as error:
-                if not failing:
+                if trouble.fails(clock()):
                     log.info("the audit trail waits for the event log", extra={"reason": error.message})
-                failing = True
             self.follows = False
             await asyncio.sleep(RETRY_SECONDS)
 

@@ -12,6 +12,7 @@ from ubmc.v1alpha1.console_pb import ConsoleWriting
 USAGE = "usage: ssh USER@BMC [HOST] [--read-only | --take-over] [--replay BYTES]"
 _MOST_REPLAY = 16 * 1024 * 1024
 _LONGEST = 256
+_SHOWN = 64  # of a word that is not understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ def asked(command: str, consoles: Sequence[str], replay_bytes: int) -> Asked:
     """
     try:
         words = shlex.split(command[:_LONGEST])
-    except ValueError:
-        raise Invalid(USAGE) from None
+    except ValueError as error:
+        raise _misunderstood(f"the command cannot be read ({error})") from None
     host, writing = "", ConsoleWriting.IF_FREE
     while words:
         word = words.pop(0)
@@ -46,13 +47,21 @@ def asked(command: str, consoles: Sequence[str], replay_bytes: int) -> Asked:
             writing = ConsoleWriting.UNSPECIFIED
         elif word == "--take-over":
             writing = ConsoleWriting.TAKE_OVER
-        elif word == "--replay" and words and words[0].isascii() and words[0].isdigit():
+        elif word == "--replay":
+            if not words or not (words[0].isascii() and words[0].isdigit()):
+                raise _misunderstood("--replay needs a number of bytes")
             replay_bytes = min(int(words.pop(0)[:12]), _MOST_REPLAY)
-        elif not word.startswith("-") and not host:
-            host = word
+        elif word.startswith("-"):
+            raise _misunderstood(f"there is no option {word[:_SHOWN]!r}")
+        elif host:
+            raise _misunderstood(f"one console at a time: {host[:_SHOWN]!r} and {word[:_SHOWN]!r} are asked for")
         else:
-            raise Invalid(USAGE)
+            host = word
     host = host or next(iter(consoles), "")
     if host not in consoles:
-        raise NotFound(f"there is no console {host[:64]!r}; there is {', '.join(consoles) or 'none'}\r\n{USAGE}")
+        raise NotFound(f"there is no console {host[:_SHOWN]!r}; there is {', '.join(consoles) or 'none'}\r\n{USAGE}")
     return Asked(host, writing, replay_bytes)
+
+
+def _misunderstood(why: str) -> Invalid:
+    return Invalid(f"{why}\r\n{USAGE}")

@@ -234,8 +234,7 @@ class Carrier:
             case Command.LEAVE:
                 raise LeaveError("")
             case Command.HELP:
-                for line in help_lines(ESCAPE):
-                    self._peer.notice(line)
+                self._peer.notice("\r\n  ".join(help_lines(ESCAPE)))
             case Command.BREAK:
                 await self._send(frames.Break())
             case Command.TAKE_OVER:

@@ -12,7 +12,7 @@ from protobuf.wkt import Duration, FieldMask, Timestamp
 
 from ubmc.kit import call as calls
 from ubmc.kit.errors import Refused, UbmcError
-from ubmc.services.statemgr import restore
+from ubmc.services.statemgr import restore, since
 from ubmc.services.statemgr.actor import Actor, Taken, hardware
 from ubmc.services.statemgr.countdown import Countdown
 from ubmc.services.statemgr.host import (
@@ -357,7 +357,10 @@ class ManagedHost:
     def _follow_step(self, taken: Taken[HostPhase, HostRequest]) -> None:
         before, after = STATES[taken.before], STATES[taken.after]
         if before is not after:
-            self._since = self._actor.since
+            now_us = self._actor.since.seconds * 1_000_000 + self._actor.since.nanos // 1000
+            entered_us = since.entered_us(self.memory, before, after, self._mains, now_us)
+            self._since = _timestamp(entered_us)
+            self.memory = since.remember(self.memory, after, entered_us)
             change = HostStateChange(name=self.name, previous=before, current=after)
             self._ports.tell(self.name, change, cause=taken.cause)
         failed = taken.verdict is Verdict.FAILED and taken.event in {Fact.TIMEOUT, Fact.DRIVE_FAILED}

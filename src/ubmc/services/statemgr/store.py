@@ -16,6 +16,7 @@ from ubmc.v1alpha1.host_pb import (
     BootFirmware,
     BootOverrideMode,
     BootTarget,
+    HostState,
     RestartCause,
     RestorePolicy,
     WatchdogAction,
@@ -60,6 +61,10 @@ MIGRATIONS = (
         faults TEXT NOT NULL
     ) STRICT
     """,
+    """
+    ALTER TABLE statemgr_hosts ADD COLUMN state INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE statemgr_hosts ADD COLUMN state_time_us INTEGER NOT NULL DEFAULT 0
+    """,
 )
 _COLUMNS = (
     "name",
@@ -82,6 +87,8 @@ _COLUMNS = (
     "watchdog_expired",
     "restart_cause",
     "restart_time_us",
+    "state",
+    "state_time_us",
 )
 _FINGERPRINT = "board_fingerprint"
 
@@ -100,6 +107,10 @@ class HostMemory:
     restart_cause: RestartCause = RestartCause.UNSPECIFIED
     restart_time_us: int = 0
     """When it was started or restarted last, in microseconds since 1970; 0 if that was never seen."""
+    state: HostState = HostState.UNSPECIFIED
+    """On or off, as it was seen last; unspecified while it was on its way."""
+    state_time_us: int = 0
+    """Since when, in microseconds since 1970."""
 
 
 class Store:
@@ -226,6 +237,8 @@ def _memory(row: dict[str, Any]) -> HostMemory:
         pending=HostRequest(row["pending"]) if row["pending"] else None,
         restart_cause=RestartCause(row["restart_cause"]),
         restart_time_us=row["restart_time_us"],
+        state=HostState(row["state"]),
+        state_time_us=row["state_time_us"],
     )
 
 
@@ -254,4 +267,6 @@ def _row(name: str, memory: HostMemory) -> dict[str, str | int | float | None]:
         "watchdog_expired": sum(1 << use.value for use in watchdog.expired),
         "restart_cause": memory.restart_cause,
         "restart_time_us": memory.restart_time_us,
+        "state": memory.state,
+        "state_time_us": memory.state_time_us,
     }

@@ -48,6 +48,7 @@ LOOK_SECONDS = 0.1
 """Between looks whether a reading has become too old."""
 
 _SEVERITY = {State.OVERHEATED: Severity.CRITICAL, State.FAIL_SAFE: Severity.WARNING}
+_LOG_LEVEL = {Severity.OK: logging.INFO, Severity.WARNING: logging.WARNING, Severity.CRITICAL: logging.CRITICAL}
 _NAMES = {value: name for name, value in messages.PROFILES.items()}
 
 
@@ -228,11 +229,13 @@ class ThermalManager(Service):
                 self._since[name] = Timestamp.now()
             if was is not output.state:
                 reason = _short(output.reasons)
-                log.info("zone %s went from %s to %s: %s", name, was.value, output.state.value, reason)
+                severity = _SEVERITY.get(output.state, Severity.OK)
+                text = "zone %s went from %s to %s: %s"
+                log.log(_LOG_LEVEL[severity], text, name, was.value, output.state.value, reason)
                 change = t.ThermalZoneStateChange(
                     name=name, previous=messages.STATES[was], current=messages.STATES[output.state], reason=reason
                 )
-                self.bus.tell(name, change, severity=_SEVERITY.get(output.state, Severity.OK))
+                self.bus.tell(name, change, severity=severity)
         for name, seen in step.fans.items():
             state = FanState.OK if before is None else before.fans[name].state
             if state is not seen.state:
@@ -243,11 +246,12 @@ class ThermalManager(Service):
                 self._feed.publish(name, shown)
 
     def _tell_fan(self, name: str, previous: FanState, current: FanState) -> None:
-        log.warning("%s is %s, it was %s", name, current.value, previous.value)
+        severity = Severity.OK if current is FanState.OK else Severity.WARNING
+        log.log(_LOG_LEVEL[severity], "%s is %s, it was %s", name, current.value, previous.value)
         change = t.CoolingDeviceStateChange(
             name=name, previous=messages.FAN_STATES[previous], current=messages.FAN_STATES[current]
         )
-        self.bus.tell(name, change, severity=Severity.OK if current is FanState.OK else Severity.WARNING)
+        self.bus.tell(name, change, severity=severity)
 
     # --- what is shown ------------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class Core(Service):
 
     _store: Store
     _hasher: Hasher
+    _first_changed: Callable[[], None]
     _decoy: str
     _wake: asyncio.Event
     _threads: ThreadPoolExecutor

@@ -113,6 +113,11 @@ def first(state: State, password: str, now: float, *, given: bool) -> Change:
     return Change(account=account, news=(UserChange(name=account.name, what=what),))
 
 
+def has_first_password(account: Account) -> bool:
+    """Whether its password is the random one of the first boot still."""
+    return account.name == FIRST_NAME and account.must_change and not account.history
+
+
 def create(state: State, account: Account) -> Change:
     """A new account.
 

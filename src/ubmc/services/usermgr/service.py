@@ -57,6 +57,7 @@ class UserManager(SessionCalls, UserCalls, CredentialCalls, IpmiCalls, SshCalls,
         first_password: the password that the owner gave for the first account, None if they gave none; asked only while
             there is no account that somebody has logged in to.
         announce: told the name and the random password of the first account, each time one was made and stored.
+        first_changed: told when that password was changed for another one, so that it need not be kept any more.
         options: the limits of sessions, until somebody changes the policy.
         policy: what holds for all accounts, until somebody changes it.
         state: the directory in which `ubmc user recover` leaves its request; None for none.
@@ -87,6 +88,7 @@ class UserManager(SessionCalls, UserCalls, CredentialCalls, IpmiCalls, SshCalls,
         *,
         first_password: Callable[[], str | None],
         announce: Callable[[str, str], None],
+        first_changed: Callable[[], None],
         options: SessionOptions,
         policy: AccountPolicy | None = None,
         state: Path | None = None,
@@ -97,6 +99,7 @@ class UserManager(SessionCalls, UserCalls, CredentialCalls, IpmiCalls, SshCalls,
         self._database = database
         self._first_password = first_password
         self._announce = announce
+        self._first_changed = first_changed
         self._base_options = options
         self._base_policy = policy
         self._state_folder = state

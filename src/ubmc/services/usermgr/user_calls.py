@@ -172,6 +172,8 @@ class UserCalls(Core):
             return rules.new_password(state, account, hashed, time.time(), keep, own=own)
 
         await self._change(decide)
+        if rules.has_first_password(account):
+            self._first_changed()
         return ChangePasswordResponse()
 
     @staticmethod

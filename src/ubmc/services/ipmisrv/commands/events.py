@@ -20,6 +20,7 @@ PLATFORM_EVENT = "Ipmi.PlatformEvent"
 CLEARED = "EventLog.Cleared"
 DELETED = "EventLog.EventDeleted"
 _UNKNOWN = 0xFF
+_SUBSYSTEM_HEALTH = 0x28
 _RANKS = {"SENSOR_LEVEL_WARNING": 1, "SENSOR_LEVEL_CRITICAL": 2, "SENSOR_LEVEL_FATAL": 3}
 _UPPER = "SENSOR_SIDE_UPPER"
 _FAILING = frozenset({"SENSOR_QUALITY_STALE", "SENSOR_QUALITY_IMPLAUSIBLE", "SENSOR_QUALITY_FAILED"})
@@ -95,9 +96,17 @@ def _values(entry: Entry | None, arguments: Arguments) -> tuple[int, int] | None
 
 
 def _quality(arguments: Arguments, repository: Repository, _sensors: Sensors) -> sel.Event:
-    """Management subsystem health: sensor failure, with the number of the sensor (Spec table 42-3, type 28h)."""
-    lun, number = _place(repository.named(arguments.get("name", "")))
-    return sel.Event(0x28, number, _SPECIFIC, 0x04, deasserted=arguments.get("current") not in _FAILING, lun=lun)
+    """A sensor that cannot be read any more goes off line (Spec table 42-2, type 0Ah), or comes back from there.
+
+    It has the type of the sensor's SDR: clients look up the name by number and type. A sensor without an SDR fails as
+    management subsystem health does (Spec table 42-3, type 28h).
+    """
+    entry = repository.named(arguments.get("name", ""))
+    failing = arguments.get("current") in _FAILING
+    if entry is None:
+        return sel.Event(_SUBSYSTEM_HEALTH, _UNKNOWN, _SPECIFIC, 0x04, deasserted=not failing)
+    lun, number = _place(entry)
+    return sel.Event(entry.kind, number, EventType.AVAILABILITY, 0x04, deasserted=not failing, lun=lun)
 
 
 def _state(arguments: Arguments, repository: Repository, sensors: Sensors) -> sel.Event:

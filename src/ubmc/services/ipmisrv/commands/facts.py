@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from ubmc.kit.bus import Bus
 from ubmc.kit.errors import NotFound, UbmcError
 from ubmc.kit.service import lasting
+from ubmc.kit.trouble import Trouble
 from ubmc.protocols.ipmi.codes import Code, Completion
 from ubmc.rpc import ServerStream, Unary
 from ubmc.v1alpha1.chassis_pb import Chassis, ListChassisRequest, WatchChassisRequest
@@ -267,16 +268,15 @@ async def follow(
         take: takes an update.
         lost: what was told holds no more.
     """
-    told = False
+    trouble, clock = Trouble(), asyncio.get_running_loop().time
     while True:
         delay = RETRY_SECONDS
         try:
             await load()
             async with contextlib.aclosing(watch()) as updates:
                 async for update in updates:
-                    if told:
+                    if trouble.ends():
                         log.info("a part of the machine is followed again", extra={"part": what})
-                        told = False
                     take(update)
             why = "the stream ended"
         except NotFound as error:
@@ -284,7 +284,6 @@ async def follow(
         except UbmcError as error:
             why = error.message
         lost()
-        if not told:
+        if trouble.fails(clock()):
             log.info("a part of the machine is not followed", extra={"part": what, "why": why})
-            told = True
         await asyncio.sleep(delay)
