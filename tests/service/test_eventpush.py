@@ -305,7 +305,9 @@ async def test_deliveries_are_switched_for_all_though_one_gives_up_meanwhile(tmp
             try:
                 await asyncio.Event().wait()
             finally:
+                gives_up = push._workers[second]
                 await push._used_up(push._entries[second])
+                gives_up.cancel()  # as it ends by itself when it gives up
 
         await push._end(first)
         push._workers[first] = asyncio.create_task(ends_late())

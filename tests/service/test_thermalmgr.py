@@ -209,7 +209,7 @@ async def test_it_hands_over_cools_beats_and_leaves_safe_fans(tmp_path: Path) ->
         assert w.guardian.heard[:3] == ["hello", "fan fan.0", "fan fan.1"]
         assert "beat" in w.guardian.heard
         assert not w.trip.hot("host.0")
-        assert w.readings.duty("fan.0") == pytest.approx(w.fans["fan.0"].duty)
+        await w.until(lambda: w.readings.duty("fan.0") == pytest.approx(w.fans["fan.0"].duty))
         w.running.cancel()
         await asyncio.gather(w.running, return_exceptions=True)
         assert w.duties() == {80.0}

@@ -164,7 +164,9 @@ class CredentialCalls(Core):
         visible = [
             token for token in self._store.state.tokens if asker.sees(token.user) and request.user in ("", token.user)
         ]
-        shown, following = pages.page(visible, request.page_size, request.page_token, key=lambda token: token.id)
+        shown, following = pages.page(
+            visible, request.page_size, request.page_token, key=lambda token: token.id, order=str
+        )
         return ListTokensResponse(tokens=[shapes.token(each) for each in shown], next_page_token=following)
 
     @rpc(TokenService.CreateToken)

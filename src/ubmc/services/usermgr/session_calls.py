@@ -111,7 +111,9 @@ class SessionCalls(Core):
             for session in (*state.sessions, *state.ipmi)
             if asker.sees(session.user) and not session.ending(now.monotonic, self._options)
         ]
-        shown, following = pages.page(visible, request.page_size, request.page_token, key=lambda session: session.id)
+        shown, following = pages.page(
+            visible, request.page_size, request.page_token, key=lambda session: session.id, order=str
+        )
         messages = [shapes.session(session, state.accounts[session.user], now) for session in shown]
         return ListSessionsResponse(sessions=messages, next_page_token=following)
 
