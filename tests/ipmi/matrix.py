@@ -22,6 +22,7 @@ SUITES = (17, 3)
 OPERATOR, OPERATOR_SECRET, SHORT_SECRET = "night-shift", "for the night 20 byt", "sixteen bytes no"
 UNSAFE = (0, 1, 2, 6, 7, 8, 11, 12)
 CONSOLES = {"ipmitool": b"[SOL Session operational", "ipmiconsole": b"[SOL established]"}
+AWAKE_SECONDS = 60.0
 """Clients that show the serial line, and how they begin."""
 BREAK, LEAVE = b"~B", b"\r~."
 """Escape sequences. ipmitool sends a BREAK before what was typed with it in one go."""
@@ -114,8 +115,8 @@ class Matrix:
         board.power("ON")
         before = board.started()
         check(board, RESTART[how], suite=suite)
-        until(lambda: board.started() not in ("", before), 60.0, "the BMC has started anew")
-        until(lambda: board.say("ipmitool mc info").code == 0, 60.0, "IPMI answers again")
+        until(lambda: board.started() not in ("", before), AWAKE_SECONDS, "the BMC has started anew")
+        until(lambda: board.say("ipmitool mc info").code == 0, AWAKE_SECONDS, "IPMI answers again")
         check(board, AFTER_RESTART, suite=suite)
 
 
@@ -198,7 +199,8 @@ RESTART = {
     for how in ("warm", "cold")
 }
 AFTER_RESTART = (
-    Row("ipmitool chassis power status", r"Chassis Power is on"),
-    Row("ipmitool raw 0 9 3 0 0", r"^ 01 03 09$"),
-    Row("ipmitool user list 1", r"^2\s+admin"),
+    # ipmisrv answers before the services behind it do; until then it says that it is busy
+    Row("ipmitool chassis power status", r"Chassis Power is on", patience=AWAKE_SECONDS),
+    Row("ipmitool raw 0 9 3 0 0", r"^ 01 03 09$", patience=AWAKE_SECONDS),
+    Row("ipmitool user list 1", r"^2\s+admin", patience=AWAKE_SECONDS),
 )

@@ -39,8 +39,9 @@ class World:
         self.metrics = Metrics()
         self.links: list[Link] = []
 
-    async def link(self) -> Link:
-        key = BusKey()
+    async def link(self, key: BusKey | None = None) -> Link:
+        """A link with a key of its own, which shuts out those with others; or with the key of another one."""
+        key = key or BusKey()
         self.server.admit("a", key.public)
         async with asyncio.timeout(30):
             while not self.server.settle():
@@ -155,6 +156,39 @@ async def test_it_is_back_within_a_second_with_all_subscriptions_again_and_again
             await heard.until(count)
         assert heard.data == [b"1", b"2", b"3", b"4"]
         assert w.metric("ubmc_bus_disconnects_total") == 4
+
+
+async def test_what_arrives_before_it_may_answer_is_answered() -> None:
+    """A server that is back hands out messages before it knows of all our subscriptions."""
+    async with world() as around:
+        key = BusKey()
+        asking, answering = await around.link(key), await around.link(key)
+        asked, answers = Heard(), Heard()
+
+        async def answer(msg: Msg) -> None:
+            await asked.take(msg)
+            await answering.publish("a.answer", msg.data)
+
+        await asking.subscribe("a.answer", answers.take)
+        await answering.subscribe("a.first", answer)
+        for number in range(300):  # so that it takes a while until all are known
+            await answering.subscribe(f"a.other.{number}", Heard().take)
+        for round_number in range(3):
+            around.kill()
+            async with asyncio.timeout(30):
+                while asking.connected.is_set() or answering.connected.is_set():
+                    await asyncio.sleep(0.001)
+            around.server.start()
+            async with asyncio.timeout(30):
+                await asking.connected.wait()
+                before = len(asked.data)
+                while len(asked.data) == before:
+                    with contextlib.suppress(Unavailable):
+                        await asking.publish("a.first", b"%d" % round_number)
+                    await asyncio.sleep(0.0005)
+                await answering.connected.wait()
+            await answers.until(len(asked.data))
+        assert answers.data == asked.data
 
 
 async def test_it_never_gives_up() -> None:

@@ -2,8 +2,9 @@
 
 What is closed here, each with a test (tests/service/test_link.py):
 nothing is buffered while the server is away, so nothing is executed late; a subscription is known to the server when
-`subscribe` returns; reconnecting never gives up; who listens on the port is checked before we sign anything; a
-forbidden subject is told to whoever published on it; a slow consumer is said once, not once a message.
+`subscribe` returns; what arrives before we may answer waits until then; reconnecting never gives up; who listens on
+the port is checked before we sign anything; a forbidden subject is told to whoever published on it; a slow consumer
+is said once, not once a message.
 """
 
 from __future__ import annotations
@@ -183,11 +184,19 @@ class Link:
             raise nats.errors.ConnectionClosedError
 
     async def _apply(self, subscription: Subscription, client: Client) -> None:
+        async def arrived(msg: Msg) -> None:
+            # The server hands out messages while it still learns of our other subscriptions: an answer to them, or a
+            # call to somebody else on the way to it, would be refused as long as `connected` is not set.
+            if not self.connected.is_set():
+                await self.connected.wait()
+            if client is self._client:
+                await subscription.callback(msg)
+
         subscription.client = client
         subscription.live = await client.subscribe(
             subscription.subject,
             queue=subscription.queue,
-            cb=subscription.callback,
+            cb=arrived,
             pending_msgs_limit=subscription.pending,
             pending_bytes_limit=PENDING_BYTES,
         )
