@@ -155,13 +155,16 @@ def _streams(program: Program, client: httpx.Client) -> list[Figure]:
     for _ in threads:
         if not listening.acquire(timeout=20):
             raise RuntimeError("not all clients could listen")
+    began = time.monotonic()
     for number in range(EVENTS):
+        time.sleep(max(0.0, began + number * EVENT_SECONDS - time.monotonic()))
         body = {"MessageId": "Ubmc.1.0.EventLogTestEvent", "MessageArgs": [f"bench-{number}"]}
         client.post(TEST_EVENT, json=body).raise_for_status()
-        time.sleep(EVENT_SECONDS)
+    rate = EVENTS / (time.monotonic() - began)
     deadline = time.monotonic() + DELIVERY_SECONDS
     while time.monotonic() < deadline and any(len(mine) < EVENTS for mine in got):
         time.sleep(0.1)
     ended.set()
     lost = sum(EVENTS - len(mine) for mine in got)
-    return [Figure("Redfish events lost", "events", lost, None, {"clients": CLIENTS, "events": EVENTS})]
+    details = {"clients": CLIENTS, "events": EVENTS, "events a second": round(rate, 1)}
+    return [Figure("Redfish events lost", "events", lost, None, details)]

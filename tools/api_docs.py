@@ -48,7 +48,9 @@ def link(element: Element) -> str:
     """A type, linked if it is one of ours."""
     if isinstance(element, DescMessage | DescEnum):
         ours = element.file.proto.package == PACKAGE
-        return f"[{element.name}](#{element.name.lower()})" if ours else element.name
+        # what a call takes and answers is described with the call; the linter holds them to these names
+        heading = element.name.removesuffix("Request").removesuffix("Response").lower()
+        return f"[{element.name}](#{heading})" if ours else element.name
     return element.name.lower()
 
 

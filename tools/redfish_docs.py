@@ -31,7 +31,8 @@ def _privileges(resource: Resource) -> tuple[str, str]:
         return " or ".join(names) or "everybody"
 
     changes = bool(set(resource.methods) - {"GET", "HEAD", "OPTIONS"}) or resource.actions
-    changing = named(resource.write) + (f"; DELETE: {named(resource.remove)}" if resource.remove else "")
+    changing = named(resource.needs("POST") if resource.open_create else resource.write)
+    changing += f"; DELETE: {named(resource.remove)}" if resource.remove else ""
     return named(resource.read), changing if changes else ""
 
 

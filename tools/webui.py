@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import software
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 WEBUI = ROOT / "webui"
@@ -82,7 +84,7 @@ def sources() -> Iterator[Path]:
         yield from (Path(folder) / name for name in sorted(files) if not name.startswith(".lock"))
     for schema in SCHEMAS:
         yield from sorted((ROOT / "schema" / schema).rglob("*.proto"))
-    yield Path(__file__).resolve()
+    yield from (software.LOCK, Path(software.__file__).resolve(), Path(__file__).resolve())
 
 
 @contextmanager
@@ -136,7 +138,14 @@ def build() -> None:
         print(why_built(built_before=stamp.exists()), flush=True)
         began = time.monotonic()
         prepare()
-        run(node_modules("vite"), "build", UBMC_WEBUI_OUT=str(MADE), UBMC_WEBUI_VERSION=version[:16])
+        listed = json.dumps(software.listed())
+        run(
+            node_modules("vite"),
+            "build",
+            UBMC_WEBUI_OUT=str(MADE),
+            UBMC_WEBUI_VERSION=version[:16],
+            UBMC_SOFTWARE=listed,
+        )
         manifest = describe(MADE)
         (MADE / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         (MADE / STAMP).write_text(version)

@@ -32,9 +32,10 @@ def sample(message: DescMessage, depth: int = 0) -> dict[str, Any]:
 
 
 def _content(each: DescField, depth: int) -> Any:
-    value = _value(element_of(each), depth)
-    if isinstance(each.value, DescFieldValueList):
-        return [value, value]
+    element = element_of(each)
+    value = _value(element, depth)
+    if isinstance(each.value, DescFieldValueList):  # of enums different ones, which some lists want
+        return [one.name for one in element.values[-2:]] if isinstance(element, DescEnum) else [value, value]
     return {"key": value} if isinstance(each.value, DescFieldValueMap) else value
 
 

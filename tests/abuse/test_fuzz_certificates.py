@@ -20,8 +20,8 @@ from tests.harness.authority import CLIENT, Authority
 from ubmc.kit import outgoing
 from ubmc.kit.errors import Refused, Unauthenticated
 from ubmc.services.securitymgr import certificates
-from ubmc.services.websrv.forward import validate
 from ubmc.services.websrv.peer import certificate_identities
+from ubmc.services.websrv.validation import validate
 from ubmc.v1alpha1.security_pb import CertificateSource, CreateSigningRequestRequest, KeyType
 
 # Of `cryptography`, for what it will refuse in times to come, such as negative serial numbers.
@@ -140,7 +140,7 @@ def test_signing_requests(turns: int) -> None:
         )
         validate(asked)
         pem = certificates.signing_request(
-            key, asked.common_name, asked.alternative_names, asked.organization, asked.country
+            key, asked.common_name, asked.alternative_names, organization=asked.organization, country=asked.country
         )
         assert x509.load_pem_x509_csr(pem).is_signature_valid
 

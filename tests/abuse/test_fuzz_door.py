@@ -26,11 +26,11 @@ from ubmc.protocols.rest.encode import problem
 from ubmc.protocols.rest.router import Match, Miss, Route, Router
 from ubmc.services.websrv import front, peer
 from ubmc.services.websrv.connect import _Json, to_connect
-from ubmc.services.websrv.forward import validate
 from ubmc.services.websrv.http import redirect
 from ubmc.services.websrv.identities import Identities
 from ubmc.services.websrv.peer import Peer
 from ubmc.services.websrv.responses import declared_length, headers_of
+from ubmc.services.websrv.validation import validate
 from ubmc.v1alpha1.session_pb import ExchangeTokenRequest
 
 TRACE = Trace.new()

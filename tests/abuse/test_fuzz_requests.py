@@ -23,6 +23,7 @@ from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call
 from ubmc.kit.errors import Unauthenticated
 from ubmc.kit.keys import PrincipalSigner, PrincipalVerifier
+from ubmc.kit.metrics import Metrics
 from ubmc.kit.schema import Schema, load
 from ubmc.protocols.rest.router import Router
 from ubmc.services.websrv.app import Door
@@ -75,6 +76,7 @@ class Answering:
         self.signer = PrincipalSigner()
         self.verifier = PrincipalVerifier(time.monotonic)
         self.verifier.trust([self.signer.public])
+        self.metrics = Metrics()
         self.forwarded = 0
 
     async def ask(self, _token: Any, request: Message[Any]) -> ExchangeTokenResponse:
@@ -94,6 +96,7 @@ class Answering:
         request.to_binary()
         self.forwarded += 1
         yield token.response()
+        raise Unauthenticated("the session has ended")  # else one that is made of several would go on
 
 
 def requests(schema: Schema, seed: int) -> Iterator[dict[str, Any]]:
@@ -171,7 +174,7 @@ async def ask(app: Front, scope: dict[str, Any]) -> tuple[int, bytes]:
 @pytest.mark.parametrize("turns", TURNS)
 async def test_every_request_is_answered_in_words(turns: int, caplog: pytest.LogCaptureFixture) -> None:
     schema, bus = load(), Answering()
-    forwarder = Forwarder(cast("Bus", bus), Rates(1e9))
+    forwarder = Forwarder(schema, cast("Bus", bus), Rates(1e9))
     options = FrontOptions(allowed_origins=frozenset({"https://bmc.example"}), access_log=False)
     app = Front(Door(schema, forwarder), Rates(1e9), options)
     seen: dict[int, int] = {}

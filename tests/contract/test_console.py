@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.contract.console_rigs import KINDS, Rig, rig_of
 
 from ubmc.hw.console.port import FlowControl, Line, LineSettings, Opened, Resume
+from ubmc.hw.console.termios2 import speed
+from ubmc.hw.console.tty import TtyLine
 from ubmc.kit.errors import Busy, Invalid, Unavailable
 
 SETTINGS = LineSettings()
@@ -172,4 +176,33 @@ async def test_only_a_wire_has_a_baud_rate_and_flow_control(kind: str, tmp_path:
         if abilities.baud_rate:
             with pytest.raises((Invalid, Unavailable)):
                 await line.configure(LineSettings(0))
+        await line.close()
+
+
+class WithoutWires:
+    """What termios says of a UART that has neither RTS nor CTS: the bit is not taken, and that is no error."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._said = termios.tcgetattr
+        monkeypatch.setattr(termios, "tcgetattr", self)
+
+    def __call__(self, descriptor: int) -> list[Any]:
+        attributes = self._said(descriptor)
+        attributes[2] &= ~termios.CRTSCTS
+        return attributes
+
+
+@pytest.mark.parametrize("refused", [LineSettings(0), LineSettings(9600, FlowControl.RTS_CTS)])
+async def test_what_a_wire_cannot_do_leaves_it_as_it_was(
+    refused: LineSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig_of("tty", tmp_path):
+        line = TtyLine(tmp_path / "tty")
+        await opened(line)
+        await line.configure(LineSettings(19200, FlowControl.XON_XOFF))
+        WithoutWires(monkeypatch)
+        with pytest.raises(Invalid, match=r"RTS and CTS|0 is no baud rate"):
+            await line.configure(refused)
+        assert speed(line._descriptor) == 19200
+        assert termios.tcgetattr(line._descriptor)[0] & termios.IXON
         await line.close()

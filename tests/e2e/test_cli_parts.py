@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,14 @@ def shown(result: Result) -> list[list[str]]:
 
 def facts(result: Result) -> dict[str, str]:
     return {row[0]: row[1] for row in shown(result) if len(row) > 1}
+
+
+def test_a_token_ends_by_the_clock_of_the_bmc(ubmc: Ubmc, parts: Parts) -> None:
+    made = json.loads(ubmc("--json", "token", "add", "nightly", "--scope", "Login", "--days", 366).stdout)
+    start, end = (datetime.fromisoformat(made["token"][field]) for field in ("createTime", "expireTime"))
+    assert abs(end - start - timedelta(days=366)) < timedelta(seconds=1)
+    assert parts.program.request("GET", f"{API}/hosts", token=made["secret"]).status_code == 200
+    assert ubmc("token", "delete", made["token"]["id"]).exit_code == 0
 
 
 # --- everything can be asked ----------------------------------------------------------------------------------------

@@ -11,21 +11,23 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncssh
 import pytest
 from tests.harness.program import ADMIN_PASSWORD, Program, until
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from ubmc.hw.sim.parts.shell import pattern
 from ubmc.protocols import console as frames
 
 PROTOCOL = "ubmc.console.v1"
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,37 @@ def ssh_port(program: Program) -> int:
     return int(found[1])
 
 
+class Loop:
+    """An event loop in a thread of its own, for calls from other threads.
+
+    All that is done with a TLS connection is done in that one thread. Blocking clients read in one and write in
+    another, and what is written while OpenSSL takes a session ticket in, just after the handshake, goes into a buffer
+    that it then throws away: of a hundred requests one is never sent.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it there."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        """End it, once all have been told who wait for something there."""
+
+        async def rest() -> None:
+            me = asyncio.current_task()
+            if others := [task for task in asyncio.all_tasks() if task is not me]:
+                await asyncio.wait(others, timeout=10)
+
+        self.run(rest())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
 class Socket:
     """A WebSocket on the console, by a library of other people's."""
 
@@ -58,12 +91,16 @@ class Socket:
         origin = headers.pop("origin", None)
         extra = {**headers, **({"authorization": f"Bearer {token}"} if token else {})}
         url = f"wss{program.url.removeprefix('https')}/api/v1alpha1/hosts/host.0/console:attach?{query}"
-        self._stack = contextlib.ExitStack()
-        opening = connect(
-            url, ssl=context, subprotocols=[PROTOCOL], additional_headers=extra, origin=origin,  # type: ignore[list-item, arg-type]
-            compression=None, max_size=1 << 20, proxy=None, open_timeout=30,
-        )  # fmt: skip
-        self.connection: ClientConnection = self._stack.enter_context(opening)
+        with contextlib.ExitStack() as stack:
+            self._loop = Loop()
+            stack.callback(self._loop.close)
+            opening = connect(
+                url, ssl=context, subprotocols=[PROTOCOL], additional_headers=extra, origin=origin,  # type: ignore[list-item, arg-type]
+                compression=None, max_size=1 << 20, proxy=None, open_timeout=30,
+            )  # fmt: skip
+            self._connection: ClientConnection = self._loop.run(opening.__aenter__())
+            stack.callback(lambda: self._loop.run(self._connection.close()))
+            self._stack = stack.pop_all()
         self.text = b""
         self.epoch = ""
         self.place = 0
@@ -74,10 +111,17 @@ class Socket:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def receive(self, seconds: float) -> str | bytes:
+        async def one() -> str | bytes:
+            async with asyncio.timeout(seconds):
+                return await self._connection.recv()
+
+        return self._loop.run(one())
+
     def next(self, kind: type[Any], seconds: float = 45.0) -> Any:
         deadline = time.monotonic() + seconds
         while True:
-            message = self.connection.recv(max(deadline - time.monotonic(), 0.01))
+            message = self.receive(max(deadline - time.monotonic(), 0.01))
             assert isinstance(message, bytes)
             frame = frames.parse(message)
             if isinstance(frame, frames.Hello):
@@ -96,7 +140,7 @@ class Socket:
         return before
 
     def send(self, frame: frames.ToOwner) -> None:
-        self.connection.send(frames.message(frame))
+        self._loop.run(self._connection.send(frames.message(frame)))
 
     def type(self, data: bytes) -> None:
         for frame in frames.inputs(data):
@@ -106,12 +150,12 @@ class Socket:
 class Terminal:
     """`ubmc console host.0` at a terminal."""
 
-    def __init__(self, program: Program, *arguments: str) -> None:
+    def __init__(self, program: Program, *arguments: str, token: str = "") -> None:
         self.master, slave = pty.openpty()
         environment = {
             **os.environ,
             "UBMC_URL": program.url,
-            "UBMC_TOKEN": program.token,
+            "UBMC_TOKEN": token or program.token,
             "UBMC_CACERT": "",
             "UBMC_FINGERPRINT": program.fingerprint,
             "XDG_CONFIG_HOME": str(program.state),
@@ -202,6 +246,12 @@ def test_a_boot_is_seen_by_websocket_ssh_and_terminal_at_once_and_one_of_them_lo
     told = {each["messageId"] for each in program.events()}
     assert {"Console.Attached", "Console.Written", "Console.Seen", "Console.Detached"} <= told
 
+    def audited() -> bool:
+        answer = program.request("GET", "/api/v1alpha1/audit-records?newestFirst=true&pageSize=100")
+        return {"Console.Attached", "Console.Written"} <= {each["action"] for each in answer.json()["records"]}
+
+    until(audited, 30, "who came and who typed is in the audit trail")
+
 
 def test_a_mebibyte_goes_both_ways_by_websocket(program: Program) -> None:
     with Socket(program, "write=true&takeOver=true") as socket:
@@ -277,12 +327,24 @@ def test_who_may_not_is_refused_and_no_foreign_page_gets_in(program: Program) ->
     with pytest.raises(InvalidStatus) as caught:
         Socket(program, "write=true", token=rita)
     assert caught.value.response.status_code == 403
+    of_rita = "/api/v1alpha1/audit-records?pageSize=1000&user=rita"
+
+    def trail() -> list[tuple[str, str]]:
+        return [(each["action"], each["outcome"]) for each in program.request("GET", of_rita).json()["records"]]
+
+    refused = ("ConsoleService.WriteConsole", "denied")
+    until(lambda: refused in trail(), 30, "who wanted to write is in the audit trail")
+    terminal = Terminal(program, "host.0", token=rita)
+    terminal.see(b"nobody writes, you read; ~? for help")
+    assert terminal.leave() == 0
+    until(lambda: ("Console.Attached", "ok") in trail(), 30, "who only looked is, too")
+    assert trail().count(refused) == 1, "and nothing that they did not want"
     with Socket(program, token=rita) as socket:
         assert not socket.next(frames.Hello).may_write
         assert program.request("POST", "/api/v1alpha1/sessions:logout", {}, token=rita).status_code == 200
         with pytest.raises(ConnectionClosed) as closed:
             socket.next(frames.End)
-            socket.connection.recv(10)
+            socket.receive(10)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4401
 
@@ -356,7 +418,7 @@ def test_who_gives_way_to_somebody_is_told_and_does_not_come_again_by_itself(pro
         terminal.see(b"admin needed a place")
         with pytest.raises(ConnectionClosed) as closed:
             sockets[0].next(frames.End)
-            sockets[0].connection.recv(10)
+            sockets[0].receive(10)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4429
         restart_host(program)

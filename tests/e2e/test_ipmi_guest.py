@@ -156,6 +156,7 @@ def test_a_linux_guest_reads_and_changes_nothing(tmp_path: Path) -> None:
         for line in (
             "chassis power off",
             "chassis policy always-on",
+            "user list 1",
             "user set name 3 mallory",
             "raw 0x0c 0x01 1 4 2",
         ):

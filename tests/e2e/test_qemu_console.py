@@ -75,6 +75,7 @@ def test_a_linux_boot_is_seen_by_ssh_and_websocket_and_a_login_is_typed(program:
     asyncio.run(both())
     seen = [each["arguments"] for each in program.events() if each["messageId"] == "Console.Seen"]
     assert {"BOOT_PROGRESS_OS_BOOT_STARTED", "BOOT_PROGRESS_OS_RUNNING"} <= {each.get("progress", "") for each in seen}
+    until(lambda: program.host().get("bootProgress") == "BOOT_PROGRESS_OS_RUNNING", 10, "the host shows it")
 
 
 def test_what_the_guest_says_while_the_console_service_is_dead_is_not_lost(program: Program) -> None:
@@ -115,6 +116,8 @@ def test_the_console_stays_over_a_power_cycle(program: Program) -> None:
         while socket.next(frames.State).connected:
             pass
         program.wait_state("OFF", 20)
+        assert program.host()["bootProgress"] == "BOOT_PROGRESS_NONE"
         assert program.power("ON").status_code == 200
         socket.see(b"Linux version 6.", BOOT_SECONDS)
         socket.see(PROMPT.encode(), BOOT_SECONDS)
+    until(lambda: program.host().get("bootProgress") == "BOOT_PROGRESS_OS_RUNNING", 10, "the new boot is seen")

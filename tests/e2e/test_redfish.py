@@ -69,6 +69,14 @@ def test_a_restart_is_neither_on_nor_off_until_it_is_through(rf: httpx.Client, p
     assert get(rf, SYSTEM)["LastResetCause"] == "ManagementCommand"
 
 
+@pytest.mark.parametrize("kind", ["GracefulRestart", "ForceRestart", "PowerCycle"])
+def test_what_ends_on_powers_on_what_is_off(rf: httpx.Client, program: Program, kind: str) -> None:
+    """As DMTF's schema has these (Resource, ResetType): "transition to a power on state"."""
+    power(rf, "ForceOff", "Off")
+    power(rf, kind, "On")
+    assert program.host()["state"] == "HOST_STATE_ON"
+
+
 def test_another_door_sees_what_redfish_changes(rf: httpx.Client, program: Program) -> None:
     sent = {"AssetTag": "rack 7", "PowerRestorePolicy": "AlwaysOn", "LocationIndicatorActive": True}
     assert rf.patch(SYSTEM, json=sent).status_code == 200
@@ -193,6 +201,10 @@ def test_bios_settings_wait_for_the_next_boot(rf: httpx.Client) -> None:
     sent = {"Attributes": {"QuietBoot": not before}, "@Redfish.SettingsApplyTime": {"ApplyTime": "OnReset"}}
     assert rf.patch(f"{SYSTEM}/Bios/Settings", json=sent).status_code == 200
     assert get(rf, f"{SYSTEM}/Bios")["Attributes"]["QuietBoot"] == before
+    now = {"Attributes": {"QuietBoot": before}, "@Redfish.SettingsApplyTime": {"ApplyTime": "Immediate"}}
+    refused = rf.patch(f"{SYSTEM}/Bios/Settings", json=now)
+    assert (refused.status_code, "PropertyValueNotInList" in refused.text) == (400, True)
+    assert get(rf, f"{SYSTEM}/Bios/Settings")["Attributes"]["QuietBoot"] is not before  # it was not changed back
     wrong = rf.patch(f"{SYSTEM}/Bios/Settings", json={"Attributes": {"Nonsense": 1}})
     assert wrong.status_code == 400
     power(rf, "On", "On")

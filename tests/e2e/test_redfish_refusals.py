@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tests.harness.program import ADMIN_PASSWORD, Program, until
 
+SYSTEM = "/redfish/v1/Systems/host.0"
 SENSORS = "/redfish/v1/Chassis/chassis.0/Sensors"
 EVENTS = "/redfish/v1/EventService"
 POLICY = "/redfish/v1/Managers/bmc.0/SecurityPolicy"
@@ -74,6 +75,41 @@ def test_a_stream_is_filtered_by_what_events_have_or_not_at_all(rf: httpx.Client
             assert opened.status_code == 200, name
 
 
+def test_there_are_so_many_subscriptions_and_no_more(rf: httpx.Client) -> None:
+    new = [{"Destination": f"https://192.0.2.{number}/events", "Protocol": "Redfish"} for number in range(1, 22)]
+    answers = [rf.post(f"{EVENTS}/Subscriptions", json=each) for each in new]
+    try:
+        assert [answer.status_code for answer in answers] == [201] * 20 + [503]
+        assert said(answers[-1]) == [("EventSubscriptionLimitExceeded", [])]
+        assert "retry-after" not in answers[-1].headers  # waiting does not help
+    finally:
+        for answer in answers[:20]:
+            assert rf.delete(answer.headers["location"]).status_code == 204
+
+
+def test_where_there_are_enough_nobody_is_told_to_come_again(rf: httpx.Client) -> None:
+    telemetry = "/redfish/v1/TelemetryService"
+    sensor = f"{SENSORS}/inlet_temp#/Reading"
+    upper = {"UpperCritical": {"Reading": 99, "Activation": "Increasing"}}
+    new: dict[str, Any] = {
+        f"{telemetry}/MetricReportDefinitions": {"MetricReportDefinitionType": "OnRequest"},
+        f"{telemetry}/Triggers": {"MetricType": "Numeric", "NumericThresholds": upper},
+    }
+    for collection, body in new.items():
+        made: list[str] = []
+        try:
+            while (answer := rf.post(collection, json={**body, "MetricProperties": [sensor]})).status_code == 201:
+                made.append(answer.headers["location"])
+                assert len(made) < 100
+            assert len(made) > 5
+            assert (answer.status_code, said(answer)) == (400, [("CreateLimitReachedForResource", [])])
+            assert "delete one" in infos(answer)[0]["Message"]
+            assert "retry-after" not in answer.headers
+        finally:
+            for place in made:
+                assert rf.delete(place).status_code == 204
+
+
 def test_the_property_that_is_wrong_is_blamed(rf: httpx.Client) -> None:
     new = {"Destination": "https://192.0.2.1/events", "Protocol": "Redfish", "HttpHeaders": [{"Host": "elsewhere"}]}
     answer = rf.post(f"{EVENTS}/Subscriptions", json=new)
@@ -115,8 +151,45 @@ def test_a_member_of_an_array_that_is_not_there_is_told(rf: httpx.Client) -> Non
     assert (answer.status_code, said(answer)) == (400, [("PropertyValueTypeError", ["/IPv4StaticAddresses/0/Gateway"])])
     answer = rf.patch(interface, json={"IPv6StaticAddresses": [{"Address": "2001:db8::7", "PrefixLength": True}]})
     assert said(answer) == [("PropertyValueTypeError", ["/IPv6StaticAddresses/0/PrefixLength"])]
+    first, second = {**one, "Gateway": "192.0.2.1"}, {**one, "Address": "192.0.2.78", "Gateway": "192.0.2.2"}
+    answer = rf.patch(interface, json={"IPv4StaticAddresses": [first, second]})
+    places = [f"/IPv4StaticAddresses/{number}/Gateway" for number in (0, 1)]
+    assert (answer.status_code, said(answer)) == (400, [("PropertyValueConflict", places)])
+    assert (
+        rf.patch(interface, json={"IPv4StaticAddresses": [one, first | {"Address": "192.0.2.78"}]}).status_code == 200
+    )
+    answer = rf.patch(interface, json={"IPv4StaticAddresses": [{}, {"Gateway": "192.0.2.3"}]})
+    assert {each["Gateway"] for each in answer.json()["IPv4StaticAddresses"]} == {"192.0.2.3"}
     answer = rf.patch("/redfish/v1/AccountService", json={"LDAP": {"ServiceAddresses": ["ldap://[bad"]}})
     assert (answer.status_code, said(answer)) == (400, [("PropertyValueError", ["/LDAP/ServiceAddresses"])])
+
+
+# --- the watchdog -----------------------------------------------------------------------------------------------------
+
+
+def test_a_setting_starts_no_watchdog_that_nobody_would_feed(rf: httpx.Client, program: Program) -> None:
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = program.host().get("watchdog", {})
+        return found
+
+    def change(**timer: Any) -> httpx.Response:
+        return rf.patch(SYSTEM, json={"HostWatchdogTimer": timer})
+
+    assert rf.post(f"{SYSTEM}/Actions/ComputerSystem.Reset", json={"ResetType": "On"}).status_code == 200
+    until(lambda: program.host()["state"] == "HOST_STATE_ON", 60, "it is on")
+    refused = change(FunctionEnabled=True, TimeoutAction="PowerDown")
+    blamed = ("PropertyValueError", ["/HostWatchdogTimer/FunctionEnabled"])
+    assert (refused.status_code, said(refused)) == (400, [blamed])
+    assert not told().get("running")
+    assert change(TimeoutAction="ResetSystem").json()["HostWatchdogTimer"]["TimeoutAction"] == "ResetSystem"
+    running = {"watchdog": {"running": True, "timeout": "600s", "use": "WATCHDOG_USE_SMS_OS"}}
+    mask = "watchdog.running,watchdog.timeout,watchdog.use"
+    answer = program.request("PATCH", f"/api/v1alpha1/hosts/host.0?updateMask={mask}", running)
+    assert answer.status_code == 200, answer.text
+    until(lambda: rf.get(SYSTEM).json()["HostWatchdogTimer"]["FunctionEnabled"], 10, "it runs")
+    assert change(FunctionEnabled=True, TimeoutAction="None").status_code == 200
+    assert change(FunctionEnabled=False).json()["HostWatchdogTimer"]["FunctionEnabled"] is False
+    assert not told().get("running")
 
 
 # --- policy -----------------------------------------------------------------------------------------------------------
@@ -152,6 +225,23 @@ def test_no_version_of_tls_is_promised_or_taken_away_that_is_not(program: Progra
         assert change({"VerifyCertificate": verify}).status_code == 200
         told = ask("GET", "/api/v1alpha1/security-policy").json()["policy"]
         assert told.get("clientCertificates", "CLIENT_CERTIFICATES_OFF") == f"CLIENT_CERTIFICATES_{wanted}"
+
+
+def test_nobody_is_asked_for_a_password_that_is_not_taken(rf: httpx.Client, program: Program) -> None:
+    def asked() -> str:
+        with program.client() as nobody:
+            answer = nobody.get(SYSTEM)
+            assert (answer.status_code, said(answer)) == (401, [("NoValidSession", [])])
+            return answer.headers["www-authenticate"]
+
+    assert asked() == 'Basic realm="u-bmc"'
+    assert rf.patch("/redfish/v1/AccountService", json={"HTTPBasicAuth": "Disabled"}).status_code == 200
+    try:
+        until(lambda: asked() == 'Bearer realm="u-bmc"', 10, "it is turned off")
+        with program.client(headers={"authorization": f"Bearer {program.token}"}) as client:
+            assert client.get(SYSTEM).status_code == 200  # which is what it is told to show
+    finally:
+        assert rf.patch("/redfish/v1/AccountService", json={"HTTPBasicAuth": "Enabled"}).status_code == 200
 
 
 # --- tags and caches --------------------------------------------------------------------------------------------------

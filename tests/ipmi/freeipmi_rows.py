@@ -98,6 +98,9 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             Row(f"ipmi-sel {CACHE} --clear", before=cache),
             Row(f"ipmi-sel {CACHE}", r"Log Area Reset/Cleared"),
             Row("ipmi-sel --info", [r"^SEL version\s+: 1\.5$", r"^Number of log entries\s+: 1$"]),
+            Row("ipmitool chassis power diag", before=lambda board: board.power("ON")),
+            Row(f"ipmi-sel {CACHE}", r"\| host_nmi\s+\| Critical Interrupt\s+\| Front Panel NMI", patience=10.0),
+            Row("ipmitool chassis power reset", truth=lambda board: board.state("ON")),
         ),
         "chassis": (
             Row(
@@ -110,7 +113,7 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             ),
             Row("ipmi-chassis --chassis-identify=20", truth=lambda board: board.chassis()["identify"]),
             Row("ipmi-chassis --chassis-identify=TURN-OFF", truth=lambda board: not board.chassis()["identify"]),
-            Row("ipmi-chassis --get-system-restart-cause", r"Restart cause : \S+"),
+            Row("ipmi-chassis --get-system-restart-cause", r"Restart cause : Chassis control command$"),
             Row(
                 "ipmi-config -g chassis --commit --filename={folder}/boot.conf",
                 before=boot_flags,

@@ -296,6 +296,10 @@ GROUPS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             tool("sel time set now", r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d"),
             tool("raw 0x0a 0x43 0 0 0x34 0x12 0 0xff", r"rsp=0xcb", fails=True),
             tool("raw 0x0a 0x47 1 2 0x43 0x4c 0x52 0xaa", r"rsp=0xc5", fails=True),
+            tool("chassis power diag", before=lambda board: board.power("ON")),
+            tool("sel elist", r"Critical Interrupt host_nmi \| NMI/Diag Interrupt \| Asserted", patience=SETTLED),
+            tool("sdr list event", r"^host_nmi\s+\| Event-Only"),
+            tool("chassis power reset", truth=lambda board: board.state("ON")),
         ),
         "fru": (
             tool("fru print", fru),

@@ -136,10 +136,18 @@ def test_a_signed_certificate_takes_the_place_of_the_first(bmc: Bmc) -> None:
         bmc,
         "POST",
         f"{base}/Actions/CertificateService.GenerateCSR",
-        {"CommonName": "bmc.example.org", "CertificateCollection": {"@odata.id": collection}},
+        {
+            "CommonName": "bmc.example.org",
+            "CertificateCollection": {"@odata.id": collection},
+            "Organization": "Example",
+            "OrganizationalUnit": "Rack 7",
+            "City": "Nowhere",
+            "State": "None",
+            "Country": "DE",
+        },
     )
     request = x509.load_pem_x509_csr(asked.json()["CSRString"].encode())
-    assert request.subject.rfc4514_string().startswith("CN=bmc.example.org")
+    assert request.subject.rfc4514_string() == "CN=bmc.example.org,OU=Rack 7,O=Example,L=Nowhere,ST=None,C=DE"
     issued = Authority().issue("bmc.example.org", names=["bmc.example.org", "127.0.0.1"])
     body = {
         "CertificateString": (issued.pem + issued.key_pem).decode(),

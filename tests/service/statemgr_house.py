@@ -193,13 +193,13 @@ class House:
 
     # --- services
 
-    async def start_power(self, *, supply: bool = True) -> None:
+    async def start_power(self, *, supply: bool = True, stages: bool = True) -> None:
         chassis: dict[str, MakePower] = {"chassis.0": self._supply} if supply else {}
-        service = PowerManager({"host.0": self._host}, chassis, self._guard, lambda: None)
+        service = PowerManager({"host.0": partial(self._host, stages)}, chassis, self._guard, lambda: None)
         self.safety = await self.world.place("safety")
         self._power = await self.world.run(self.safety, service)
 
-    def _host(self, _keep: Any) -> ButtonPower:
+    def _host(self, stages: bool, _keep: Any) -> ButtonPower:
         control = self.control
         return ButtonPower(
             SimLines(self.machine.dial),
@@ -207,7 +207,7 @@ class House:
             mains_epoch=control.mains_epoch,
             set_boot=control.set_boot,
             boot_order=(BootTarget.DISK,),
-            stages=partial(control.stages, "host.0"),
+            stages=partial(control.stages, "host.0") if stages else None,
         )
 
     def _supply(self, _keep: Any) -> ChassisLine:

@@ -16,8 +16,11 @@ from tests.harness.consoles import console_house, until
 
 from ubmc.hw.console.tty import TtyLine
 from ubmc.hw.sim.parts.shell import pattern
+from ubmc.kit import bytelink
+from ubmc.kit import call as calls
 from ubmc.kit.errors import Busy, Denied, Invalid, NotFound, Refused, Unauthenticated
 from ubmc.protocols import console as frames
+from ubmc.services.consolesrv.attachment import WRITTEN_BYTES
 from ubmc.v1alpha1 import console_pb as m
 from ubmc.v1alpha1.console_pb import ConsoleSight, ConsoleWriting, FlowControl
 from ubmc.v1alpha1.console_rpc import ConsoleService
@@ -43,7 +46,8 @@ async def test_a_boot_is_read_and_a_login_typed() -> None:
             (ConsoleSight.BOOT_PROGRESS, "booting from disk"),
             (ConsoleSight.LOGIN_PROMPT, "simulated login:"),
         ]
-        assert [(each.user, each.door) for each in house.told(m.ConsoleWrite)] == [("admin", "ssh")]
+        written = [(each.user, each.door, each.source) for each in house.told(m.ConsoleWrite)]
+        assert written == [("admin", "ssh", "192.0.2.1")]
 
 
 @pytest.mark.parametrize("size", [1, MEBIBYTE + 12345])
@@ -105,7 +109,8 @@ async def test_many_read_and_one_writes_until_another_takes_over() -> None:
             await bob.type(b"bobby\r")
             await ann.see(b"bobby")
             await bob.see(b"Password: ")
-            assert [(each.user, each.before) for each in house.told(m.ConsoleTakeOver)] == [("bob", "ann")]
+            taken = [(each.user, each.source, each.before) for each in house.told(m.ConsoleTakeOver)]
+            assert taken == [("bob", "192.0.2.1", "ann")]
             shown = await house.shown()
             assert {(each.user, each.writer) for each in shown.attachments} == {("ann", False), ("bob", True)}
             await bob.send(frames.Release())
@@ -255,6 +260,24 @@ async def test_the_end_of_a_session_ends_what_it_attached() -> None:
         await bob.see(b"simulated login: ")
 
 
+async def test_a_ticket_of_a_session_that_has_ended_is_worth_nothing() -> None:
+    async with console_house() as house, house.attach("ann") as ann:
+        await ann.next(frames.Hello)
+        marked = calls.current.set(house.world.call("ann", "Administrator"))
+        try:
+            opened = await house.door.ask(ConsoleService.OpenConsole, m.OpenConsoleRequest(name="host.0", door="ssh"))
+        finally:
+            calls.current.reset(marked)
+        house.sessions.tell("bmc.0", SessionEnd(id="session-of-ann", user="ann", reason="logout"))
+        await ann.next(frames.End)
+        async with asyncio.timeout(30), await bytelink.connect(opened.socket, opened.ticket) as link:
+            stream = link.frames(frames.Decoder())
+            first = await anext(stream)
+            await stream.aclose()
+        assert isinstance(first, frames.End)
+        assert first.reason == "session"
+
+
 async def test_programs_read_write_and_signal_by_calls() -> None:
     async with console_house() as house:
         await house.boot()
@@ -276,11 +299,22 @@ async def test_programs_read_write_and_signal_by_calls() -> None:
             await ann.next(frames.Hello)
             with pytest.raises(Busy, match="ann"):
                 await house.door.forward(ConsoleService.WriteConsole, write, call)
+            with pytest.raises(Busy, match="ann"):
+                await house.door.forward(
+                    ConsoleService.SendConsoleBreak, m.SendConsoleBreakRequest(name="host.0"), call
+                )
+            with pytest.raises(Busy, match="ann"):
+                await house.door.forward(
+                    ConsoleService.SendConsoleSysRq, m.SendConsoleSysRqRequest(name="host.0", key="b"), call
+                )
             release = m.ReleaseConsoleRequest(name="host.0")
             assert (await house.door.forward(ConsoleService.ReleaseConsole, release, call)).user == "ann"
             assert "admin" in (await ann.next(frames.State)).reason
-        sysrq = m.SendConsoleSysRqRequest(name="host.0", key="h")
-        await house.door.forward(ConsoleService.SendConsoleSysRq, sysrq, call)
+        sysrq = m.SendConsoleSysRqRequest(name="host.0", key="h", take_over=True)
+        async with house.attach("ann", writing=WRITE) as ann:
+            await ann.next(frames.Hello)
+            await house.door.forward(ConsoleService.SendConsoleSysRq, sysrq, call)
+            assert "admin" in (await ann.next(frames.State)).reason
         await until(lambda: b"sysrq: HELP" in house.machine.plant.host.console.since(0, 1 << 20)[1])
 
 
@@ -376,6 +410,8 @@ async def test_who_writes_to_a_host_that_does_not_listen_can_be_taken_over(tmp_p
                 assert len(heard) < MEBIBYTE
                 while not ann.written.dropped:
                     await ann.next(frames.Written)
+                given = ann.written.total - ann.written.dropped
+                assert 0 < given <= heard.count(b"a") <= given + WRITTEN_BYTES
                 typing.cancel()
                 await asyncio.gather(typing, return_exceptions=True)
         finally:

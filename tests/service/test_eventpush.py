@@ -20,10 +20,12 @@ from tests.harness.receiver import Receiver, receiver
 
 from ubmc.kit.bus import Bus
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Denied, Exhausted, Invalid, NotFound, Refused
+from ubmc.kit.errors import Denied, Exhausted, Invalid, NotFound, Refused, TimedOut, Unavailable
+from ubmc.kit.outbox import CAPACITY
 from ubmc.kit.secrets import DeviceKey
 from ubmc.kit.service import Service
 from ubmc.rpc import Req, Res, Unary
+from ubmc.services.eventlog import push
 from ubmc.services.eventlog.push import EventPush, Outside
 from ubmc.services.eventlog.service import EventLog
 from ubmc.services.ipc.permissions import ProcessSpec
@@ -296,8 +298,8 @@ async def test_disabled_deliveries_wait_and_new_subscriptions_are_refused(tmp_pa
 async def test_deliveries_are_switched_for_all_though_one_gives_up_meanwhile(tmp_path: Path) -> None:
     async with house(tmp_path) as made, receiver(made.authority) as to:
         subscribed = [await made.subscribe(to) for _ in range(4)]
-        push = made.push
-        assert push is not None
+        running = made.push
+        assert running is not None
         first, second = subscribed[0].id, subscribed[1].id
 
         async def ends_late() -> None:
@@ -305,19 +307,19 @@ async def test_deliveries_are_switched_for_all_though_one_gives_up_meanwhile(tmp
             try:
                 await asyncio.Event().wait()
             finally:
-                gives_up = push._workers[second]
-                await push._used_up(push._entries[second])
+                gives_up = running._workers[second]
+                await running._used_up(running._entries[second])
                 gives_up.cancel()  # as it ends by itself when it gives up
 
-        await push._end(first)
-        push._workers[first] = asyncio.create_task(ends_late())
+        await running._end(first)
+        running._workers[first] = asyncio.create_task(ends_late())
         await asyncio.sleep(0)
         await made.attempts(3, enabled=False)
         listed = await made.ask(SubscriptionService.ListSubscriptions, s.ListSubscriptionsRequest())
         assert {each.id for each in listed.subscriptions} == {each.id for each in subscribed} - {second}
         assert {each.state for each in listed.subscriptions} == {s.SubscriptionState.DISABLED}
         await made.attempts(3)
-        assert push._workers.keys() == {each.id for each in subscribed} - {second}
+        assert running._workers.keys() == {each.id for each in subscribed} - {second}
         await made.tell("one")
         await to.until(lambda r: r.texts().count("host.0: one") == 3)
 
@@ -326,8 +328,9 @@ async def test_there_are_so_many_and_no_more(tmp_path: Path) -> None:
     async with house(tmp_path) as made, receiver(made.authority) as to:
         for _ in range(20):
             await made.subscribe(to)
-        with pytest.raises(Exhausted, match="20 subscriptions"):
+        with pytest.raises(Exhausted, match="20 subscriptions") as refused:
             await made.subscribe(to)
+        assert refused.value.retry_seconds == 0  # waiting does not help
         answer = await made.ask(SubscriptionService.ListSubscriptions, s.ListSubscriptionsRequest(page_size=1000))
         first = answer.subscriptions[0]
         await made.ask(SubscriptionService.DeleteSubscription, s.DeleteSubscriptionRequest(id=first.id))
@@ -372,6 +375,30 @@ async def test_a_test_event_says_what_was_asked_for(tmp_path: Path) -> None:
         assert (event["Message"], event["MessageSeverity"]) == ("hello", "Critical")
         assert (event["EventId"], event["EventGroupId"]) == ("e1", 7)
         assert event["OriginOfCondition"] == {"@odata.id": "/redfish/v1/Chassis/chassis.0"}
+
+
+async def test_a_test_event_that_is_not_stored_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has made the stream of events, so none can be stored."""
+    async with BusWorld(*SPECS) as bus, contextlib.AsyncExitStack() as closing:
+        precious = Database(tmp_path / "precious.db")
+        precious.open()
+        closing.callback(precious.close)
+        managers, door = await bus.place("managers"), await bus.place("websrv")
+        running = await bus.run(managers, EventPush(precious, DeviceKey.load(tmp_path / "device.key"), bus.schema))
+        send = SubscriptionService.SendTestEvent
+        with monkeypatch.context() as quick:
+            quick.setattr(push, "STORE_SECONDS", 0.1)
+            with pytest.raises(TimedOut, match="not stored"):
+                await door.forward(send, s.SendTestEventRequest(), bus.call("olga", "Administrator"))
+        asking = asyncio.create_task(door.forward(send, s.SendTestEventRequest(), bus.call("olga", "Administrator")))
+        while not asking.done():
+            for _ in range(CAPACITY):
+                managers.tell("bmc.0", s.TestEvent(text="more than can wait"))
+            await asyncio.sleep(0.05)
+        with pytest.raises(Unavailable, match="dropped"):
+            await asking
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_watchers_see_subscriptions_come_and_go(tmp_path: Path) -> None:

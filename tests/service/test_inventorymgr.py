@@ -22,8 +22,8 @@ from ubmc.kit.service import Service, on, rpc
 from ubmc.protocols import fru
 from ubmc.protocols.fru import Area, Fru, InfoArea
 from ubmc.services.eventlog.service import EventLog
-from ubmc.services.inventorymgr.plan import AssetPlan
-from ubmc.services.inventorymgr.service import InventoryManager, Options
+from ubmc.services.inventorymgr.plan import AssetPlan, Options
+from ubmc.services.inventorymgr.service import InventoryManager
 from ubmc.services.ipc.permissions import ProcessSpec
 from ubmc.v1alpha1.inventory_pb import (
     Asset,
@@ -52,7 +52,7 @@ from ubmc.v1alpha1.sensor_pb import (
 )
 from ubmc.v1alpha1.sensor_rpc import SensorService
 
-OPTIONS = Options(poll_seconds=0.05, fru_seconds=0.1)
+OPTIONS = Options(poll_seconds=0.05, fru_seconds=0.1, presence_seconds=0.05)
 PSU = AssetFacts("psu.0", Kind.POWER_SUPPLY, parent="chassis.0", model="from the board file", location="left bay")
 PLANS = [
     AssetPlan(AssetFacts("chassis.0", Kind.CHASSIS, manufacturer="Example", model="Box")),
@@ -95,6 +95,20 @@ class Machine(AssetReader):
         return
 
 
+class Worn(FileFru):
+    """Storage in a file that takes only a part of what is written, and then says so."""
+
+    takes: Sequence[int] = ()
+    """How many bytes of each of the next writes."""
+
+    async def write(self, data: bytes) -> None:
+        if self.takes:
+            taken, *self.takes = self.takes
+            await super().write(data[:taken])
+            raise Unavailable("psu.0: its FRU storage does not keep what was written")
+        await super().write(data)
+
+
 @dataclass
 class Opened:
     """FRU storage in files, and the machine."""
@@ -104,9 +118,11 @@ class Opened:
     writable: bool = True
     frus: Mapping[str, FruStore] = field(default_factory=dict)
     readers: Sequence[AssetReader] = ()
+    store: Worn | None = None
+    """That of psu.0, as it was opened last."""
 
     def open(self) -> Opened:
-        store = FileFru("psu.0", self.folder / "psu.0", size=256, writable=self.writable)
+        store = self.store = Worn("psu.0", self.folder / "psu.0", size=256, writable=self.writable)
         return replace(self, frus={"psu.0": store}, readers=[self.machine])
 
     async def close(self) -> None:
@@ -266,7 +282,7 @@ async def test_assets_are_made_of_all_sources(tmp_path: Path) -> None:
 async def test_news_of_a_sensor_have_the_parts_looked_at_at_once(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.stop()
-        await w.start(Options(poll_seconds=3600.0, fru_seconds=3600.0))
+        await w.start(Options(poll_seconds=3600.0, fru_seconds=3600.0, presence_seconds=3600.0))
         w.senses.state = "absent"
         w.senses.bus.tell("fan.0", SensorStateChange(name="fan0_presence", previous="present", current="absent"))
         await w.hears("-fan.0")
@@ -433,6 +449,28 @@ async def test_a_tag_that_the_bmc_keeps_belongs_to_one_part(tmp_path: Path) -> N
         assert (await w.get()).asset_tag == ""
         with pytest.raises(Refused, match="cannot be written"):
             await w.write(content())
+
+
+async def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        assert w.opened.store is not None
+        before, told = w.psu.read_bytes(), len(w.ear.heard)
+        both = Asset(name="psu.0", asset_tag="T-9", fru=WireFru(product_version="3"))
+        for taken in (0, 40, 256):
+            w.opened.store.takes = [taken]
+            with pytest.raises(Unavailable, match="does not keep"):
+                await w.update(both, "asset_tag", "fru.product_version")
+            assert w.psu.read_bytes().rstrip(b"\xff") == before.rstrip(b"\xff"), "the tag without the version"
+        psu = await w.get()
+        assert (psu.asset_tag, psu.version, list(psu.faults)) == ("", "2", [])
+        w.opened.store.takes = [16, 0]
+        with pytest.raises(Unavailable):
+            await w.update(Asset(name="psu.0", fru=WireFru(product_manufacturer="Best")), "fru.product_manufacturer")
+        assert (await w.get()).faults, "what is torn for good is told with the answer"
+        await w.write(content())
+        await w.rounds()
+        assert not any("replaced" in each for each in w.ear.heard[told:])
+        assert not any("asset tag" in each for each in w.ear.heard[told:])
 
 
 async def test_whole_storage_is_read_and_written(tmp_path: Path) -> None:

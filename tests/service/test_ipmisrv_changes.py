@@ -16,13 +16,14 @@ import pytest
 from tests.harness.bus import BusWorld
 from tests.service.statemgr_house import House, whole_house
 
-from ubmc.kit.service import Service, on
+from ubmc.kit.service import Service, on, rpc
 from ubmc.protocols.ipmi import chassis
 from ubmc.protocols.ipmi.codes import LAN_CHANNEL, SYSTEM_INTERFACE, Level, NetFn
 from ubmc.services.ipc.permissions import ProcessSpec
 from ubmc.services.ipmisrv.commands import boot
 from ubmc.services.ipmisrv.commands.suite import Suite, SuiteOptions
 from ubmc.services.ipmisrv.dispatch import Context, SessionFacts, Table
+from ubmc.services.ipmisrv.inband import Policy, guest_may
 from ubmc.services.ipmisrv.limits import Limits
 from ubmc.services.ipmisrv.sessions import Sessions
 from ubmc.services.ipmisrv.settings import Settings
@@ -40,6 +41,8 @@ from ubmc.v1alpha1.host_pb import (
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.session_pb import Principal
 from ubmc.v1alpha1.system_pb import AuditedCall
+from ubmc.v1alpha1.user_pb import IpmiUser, ListIpmiUsersRequest, ListIpmiUsersResponse
+from ubmc.v1alpha1.user_rpc import UserService
 
 COMPONENTS, MANAGER, USERS = (
     Privilege.CONFIGURE_COMPONENTS,
@@ -115,10 +118,10 @@ class Desk:
         context = Context(self.commands.bus, LAN_CHANNEL, 0, Level.ADMINISTRATOR, facts, identity, "198.51.100.7")
         return await self.commands.table.answer(context, netfn, number, data)
 
-    async def as_guest(self, netfn: int, number: int, data: bytes) -> bytes:
-        """As a guest that the owner trusts."""
+    async def as_guest(self, netfn: int, number: int, data: bytes, policy: Policy = "full") -> bytes:
+        """As a guest, that the owner trusts unless the policy says otherwise."""
         context = Context(self.commands.bus, SYSTEM_INTERFACE, 0, Level.ADMINISTRATOR, source="guest")
-        table = Table(self.commands.table, guest_may=lambda _command: True)
+        table = Table(self.commands.table, guest_may=guest_may(policy))
         return await table.answer(context, netfn, number, data)
 
     async def trail(self, count: int) -> list[tuple[str, str, str, str, str]]:
@@ -148,9 +151,24 @@ class Desk:
         return shown.mode, shown.target
 
 
+class Accounts(Service):
+    """Who has a user id of IPMI, in usermgr's place."""
+
+    name = "usermgr"
+
+    @rpc(UserService.ListIpmiUsers)
+    async def list_ipmi_users(self, _request: ListIpmiUsersRequest) -> ListIpmiUsersResponse:
+        names = {2: "ida", 3: "otto"}
+        return ListIpmiUsersResponse(users=[IpmiUser(id=number, name=name) for number, name in names.items()])
+
+
 @contextlib.asynccontextmanager
 async def desk(folder: Path) -> AsyncIterator[Desk]:
-    specs = (ProcessSpec("ipmisrv", (Commands,), door=True), ProcessSpec("auditor", (Auditor,)))
+    specs = (
+        ProcessSpec("ipmisrv", (Commands,), door=True),
+        ProcessSpec("auditor", (Auditor,)),
+        ProcessSpec("accounts", (Accounts,)),
+    )
     async with whole_house(folder, *specs) as house:
         auditor, commands = Auditor(), Commands(folder)
         await house.world.place("auditor", auditor)
@@ -237,6 +255,29 @@ async def sensor(made: Desk) -> bytes:
         if answer == b"\0\x22\x6f":
             return bytes((number,))
     raise AssertionError("there is no such sensor")
+
+
+async def test_who_may_not_change_users_does_not_guess_their_secrets(tmp_path: Path) -> None:
+    async with desk(tmp_path) as made:
+        guess = b"\x82\x03" + b"a guess".ljust(20, b"\0")
+        assert await made.ask(NetFn.APP, 0x47, guess, MANAGER, COMPONENTS) == b"\xd4"
+        assert await made.ask(NetFn.APP, 0x47, guess, USERS) != b"\xd4"
+        outcomes = [each[-1] for each in await made.trail(2)]
+        assert outcomes[0] == "denied"
+        assert outcomes[1] != "denied", "here is nobody who knows users"
+
+
+async def test_the_names_of_others_are_for_who_may_change_users_and_never_for_a_guest(tmp_path: Path) -> None:
+    async with desk(tmp_path) as made:
+        await made.house.world.place("accounts", Accounts())
+        ida, otto = (b"\0" + name.ljust(16, b"\0") for name in (b"ida", b"otto"))
+        assert await made.ask(NetFn.APP, 0x46, b"\2") == ida, "one's own"
+        for user_id in (b"\3", b"\4"):  # whether there is one does not show
+            assert await made.ask(NetFn.APP, 0x46, user_id, MANAGER, COMPONENTS) == b"\xd4"
+        assert await made.ask(NetFn.APP, 0x46, b"\3", USERS) == otto
+        for number, data in ((0x46, b"\2"), (0x44, b"\1\2"), (0x4D, b"\1\2")):
+            assert await made.as_guest(NetFn.APP, number, data, "restricted") == b"\xd4"
+        assert await made.as_guest(NetFn.APP, 0x46, b"\3", "full") == otto
 
 
 async def test_records_of_the_event_log_name_who_wrote_them(tmp_path: Path) -> None:

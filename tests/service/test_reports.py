@@ -15,7 +15,7 @@ from tests.harness.bus import BusWorld
 from ubmc.hw.sensors.port import Outcome
 from ubmc.kit.bus import Bus
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Denied, Exhausted, Exists, Invalid, NotFound, Unavailable
+from ubmc.kit.errors import Denied, Exhausted, Exists, Invalid, NotFound, Refused, Unavailable
 from ubmc.kit.readings import Readings
 from ubmc.rpc import Req, Res, Unary
 from ubmc.services.eventlog.service import EventLog
@@ -221,6 +221,42 @@ async def test_definitions_and_triggers_survive_a_restart_and_reports_begin_anew
         assert answer.report_definitions == [defined]
         assert (await made.ask(ReportService.ListTriggers, r.ListTriggersRequest())).triggers == [set_up]
         assert (await made.report("kept")).sequence == 1
+
+
+async def test_a_report_of_a_long_interval_is_there_soon_after_a_restart(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        day = Duration.from_seconds(86400)
+        await made.define(name="daily", kind=r.ReportKind.PERIODIC, interval=day, sensors=["inlet_temp"])
+        await made.report("daily")
+        await made.stop()
+        await made.start()
+        assert values(await made.report("daily")) == {"inlet_temp": 22.0}
+
+
+async def test_a_definition_that_a_trigger_names_stays_until_the_trigger_is_gone(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        await made.define(name="all", kind=r.ReportKind.ON_REQUEST, sensors=["*"])
+        threshold = r.TriggerThreshold(reading=80.0)
+        await made.trigger(name="hot", sensors=["*"], upper_critical=threshold, report_definitions=["all"])
+        delete = r.DeleteReportDefinitionRequest(name="all")
+        with pytest.raises(Refused, match="the trigger hot makes reports by all: change or delete it first"):
+            await made.ask(ReportService.DeleteReportDefinition, delete)
+        await made.ask(ReportService.DeleteTrigger, r.DeleteTriggerRequest(name="hot"))
+        await made.ask(ReportService.DeleteReportDefinition, delete)
+        assert (
+            await made.ask(ReportService.ListReportDefinitions, r.ListReportDefinitionsRequest())
+        ).report_definitions == []
+
+
+async def test_who_reads_a_report_on_request_fills_no_log(tmp_path: Path) -> None:
+    async with house(tmp_path) as made:
+        both = [r.ReportAction.LOG, r.ReportAction.EVENT]
+        await made.define(name="asked", kind=r.ReportKind.ON_REQUEST, sensors=["*"], actions=both)
+        for _ in range(3):
+            await made.report("asked")
+        await made.define(name="told", kind=r.ReportKind.ON_CHANGE, sensors=["*"], actions=both)
+        (event,) = await made.events("Report.Ready")
+        assert event.arguments["name"] == "told"
 
 
 async def test_what_is_wrong_is_said(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.harness.authority import CLIENT, Authority
 from tests.service.securitymgr_house import House, house, until
 
 from ubmc.kit.errors import Exists, Invalid, NotFound, Refused, UbmcError
+from ubmc.services.securitymgr import floods, trail
 from ubmc.v1alpha1.event_pb import EventFilter, ListEventsRequest
 from ubmc.v1alpha1.event_rpc import EventService
 from ubmc.v1alpha1.security_pb import (
@@ -74,15 +75,34 @@ async def test_a_signing_request_and_the_certificate_that_answers_it(tmp_path: P
     authority = Authority()
     async with house(tmp_path) as h:
         asked = CreateSigningRequestRequest(
-            name="https", common_name="bmc.example", alternative_names=["bmc.example", "192.0.2.7"], country="DE"
+            name="https",
+            common_name="bmc.example",
+            alternative_names=["bmc.example", "192.0.2.7"],
+            country="DE",
+            state_or_province="Bayern",
+            locality="Fürth",
+            organization="Example",
+            organizational_unit="Rack 7",
+            email="rack7@example.org",
         )
         csr = (await h.ask(SecurityService.CreateSigningRequest, asked)).pem
+        said = [(each.rfc4514_attribute_name, each.value) for each in x509.load_pem_x509_csr(csr.encode()).subject]
+        assert said == [
+            ("C", "DE"),
+            ("ST", "Bayern"),
+            ("L", "Fürth"),
+            ("O", "Example"),
+            ("OU", "Rack 7"),
+            ("1.2.840.113549.1.9.1", "rack7@example.org"),
+            ("CN", "bmc.example"),
+        ]
         names = x509.load_pem_x509_csr(csr.encode()).extensions.get_extension_for_class(x509.SubjectAlternativeName)
         assert [str(each.value) for each in names.value] == ["bmc.example", "192.0.2.7"]
         pem = authority.sign_request(csr.encode()).decode() + authority.pem.decode()
         answer = await h.ask(SecurityService.UploadCertificate, UploadCertificateRequest(name="https", pem=pem))
         assert answer.certificate is not None
         assert answer.certificate.source is CertificateSource.UPLOADED
+        assert "emailAddress=rack7@example.org" in answer.certificate.subject
         await until(lambda: h.listening.seen and h.listening.seen[-1].certificate_pem == pem)
         _pair(tmp_path, pem, h.listening.seen[-1].key_pem)
         with pytest.raises(NotFound, match="there is https"):
@@ -215,6 +235,39 @@ async def test_every_audited_call_is_in_the_trail_and_a_forged_record_shows(tmp_
     async with house(tmp_path) as h:
         verdict = await h.ask(SecurityService.VerifyAudit, VerifyAuditRequest())
         assert (verdict.intact, verdict.first_broken_id) == (False, 2)
+
+
+async def test_what_one_account_repeats_is_counted_and_a_restart_loses_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(floods, "BURST", 5)
+    wrong = ResetCertificateRequest(name="other")
+
+    async def refused(h: House, count: int) -> None:
+        for _ in range(count):
+            with pytest.raises(NotFound):
+                await h.ask(SecurityService.ResetCertificate, wrong, user="mallory")
+
+    async with house(tmp_path) as h:
+        await refused(h, 9)
+        await h.ask(SecurityService.ResetCertificate, ResetCertificateRequest(name="https"))
+        await _until_recorded(h, 6)  # five of them, and what was done; four are only counted
+    monkeypatch.setattr(trail, "FOLD_SECONDS", 1.0)
+    async with house(tmp_path) as h:
+        await _until_recorded(h, 10)  # nothing was told of the four yet: they come again
+        await refused(h, 30)
+        async with asyncio.timeout(30):
+            while (told := await _repeated(h))[1] < 29:
+                await asyncio.sleep(0.05)
+        assert told == (10, 29)
+        assert (await h.ask(SecurityService.VerifyAudit, VerifyAuditRequest())).intact
+
+
+async def _repeated(h: House) -> tuple[int, int]:
+    """How many refused calls are in the trail for themselves, and how many as numbers."""
+    listed = await h.ask(SecurityService.ListAuditRecords, ListAuditRecordsRequest(user="mallory", page_size=100))
+    counts = [int(each.target.split()[0]) for each in listed.records if each.action == floods.ACTION]
+    return len(listed.records) - len(counts), sum(counts)
 
 
 async def _until_recorded(h: House, count: int) -> None:

@@ -335,6 +335,7 @@ async def test_a_watcher_gets_a_snapshot_then_changes_and_resumes_where_it_was()
         assert first.snapshot
         assert {each.name for each in first.sensors} == {each.name for each in PLANS}
         assert all(each.statistics is None for each in first.sensors)
+        assert first.complete
         made.one.values["inlet_temp"] = 41.0
         change = await anext(watching)
         assert not change.snapshot
@@ -348,7 +349,7 @@ async def test_a_watcher_gets_a_snapshot_then_changes_and_resumes_where_it_was()
         await made.until(lambda: made.value("cpu0_temp") == 40.5)
         watching = made.watch(cursor=change.cursor)
         missed = await anext(watching)
-        assert not missed.snapshot
+        assert (missed.snapshot, missed.complete) == (False, True)
         assert [each.name for each in missed.sensors] == ["cpu0_temp"]
         await watching.aclose()
         for cursor in ("of-another-life:5", "x"):
@@ -386,6 +387,7 @@ async def test_many_sensors_come_in_frames_and_pages_that_fit() -> None:
             assert frame.snapshot
             assert len(frame.to_binary()) <= MAX_FRAME
             names |= {each.name for each in frame.sensors}
+            assert frame.complete == (len(names) == len(plans))
             frames += 1
         assert frames > 3
         await watching.aclose()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.service.test_websrv_streams import Events
+from tests.harness.bus import PRIVILEGES
 from tests.service.usermgr_house import SOURCE, house
-from tests.service.websrv_house import HOST, world
+from tests.service.websrv_house import HOST, Events, world
 
 from ubmc.kit.bytelink import TICKET_BYTES, connect
 from ubmc.kit.errors import Unauthenticated
@@ -59,7 +59,8 @@ async def test_an_open_stream_is_no_use() -> None:
         w.users.keep_seconds = 0.0
         client = w.client("Operator-of-olga")
         async with client.stream("GET", "/api/v1alpha1/hosts:watch", headers=BY_ITSELF) as answer:
-            await Events(answer).next()
+            events = Events(answer)  # kept: the answer ends with it
+            await events.next()
             assert w.server._forwarder is not None
             for _ in range(3):
                 await w.server._forwarder.recheck_streams()
@@ -67,9 +68,13 @@ async def test_an_open_stream_is_no_use() -> None:
         assert all(w.users.unattended)
 
 
-@pytest.mark.parametrize("typed", [False, True])
+@pytest.mark.parametrize(
+    ("sent", "typed"),
+    [(b"", False), (b"\x81ls\r", True), (b"\x81\x1b[24;80R", False)],
+    ids=["nothing", "typed", "where the cursor is"],
+)
 async def test_who_types_on_a_console_uses_it_and_who_looks_does_not(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, typed: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, sent: bytes, typed: bool
 ) -> None:
     monkeypatch.setattr(console, "RENEW_SECONDS", 0.05)
     heard: list[bytes] = []
@@ -91,8 +96,8 @@ async def test_who_types_on_a_console_uses_it_and_who_looks_does_not(
         method = w.server._schema.method(ConsoleService.WriteConsole)
         headers = {"authorization": "Bearer Operator-of-olga", **BY_ITSELF}
         admitted = await forwarder.admit(method, headers, Peer("192.0.2.1"))
-        if typed:
-            inbox.put_nowait({"type": "websocket.receive", "bytes": b"\x81ls\r"})
+        if sent:
+            inbox.put_nowait({"type": "websocket.receive", "bytes": sent})
         socket = console.ConsoleSocket(w.server._schema, forwarder, w.server.bus)
         async with await connect(tmp_path / "s", b"t" * TICKET_BYTES) as link:
             carried = asyncio.create_task(socket._carry(link, inbox.get, no_answer, admitted))
@@ -101,4 +106,37 @@ async def test_who_types_on_a_console_uses_it_and_who_looks_does_not(
             with pytest.raises(Disconnected):
                 await carried
         assert w.users.unattended[:4] == [True, not typed, True, True]
-        assert (b"ls" in b"".join(heard)) is typed
+        assert sent in b"".join(heard)
+
+
+async def test_who_may_write_no_more_is_hung_up_on_though_they_came_to_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A reader takes the right to write by a frame, at which the door does not look."""
+    monkeypatch.setattr(console, "RENEW_SECONDS", 0.05)
+
+    async def owner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def no_answer(_message: Any) -> None:
+        raise AssertionError("nothing is told to this one")
+
+    async with world() as w, await asyncio.start_unix_server(owner, tmp_path / "s"):
+        w.users.keep_seconds = 0.0
+        forwarder = w.server._forwarder
+        assert forwarder is not None
+        method = w.server._schema.method(ConsoleService.ReadConsole)
+        admitted = await forwarder.admit(method, {"authorization": "Bearer Operator-of-olga"}, Peer("192.0.2.1"))
+        socket = console.ConsoleSocket(w.server._schema, forwarder, w.server.bus)
+        async with await connect(tmp_path / "s", b"t" * TICKET_BYTES) as link:
+            carried = asyncio.create_task(socket._carry(link, inbox.get, no_answer, admitted))
+            await w.until(lambda: len(w.users.unattended) >= 3)
+            assert not carried.done()
+            monkeypatch.setitem(PRIVILEGES, "Operator", PRIVILEGES["ReadOnly"])
+            async with asyncio.timeout(10):
+                with pytest.raises(console._Closing, match="you may do less") as closed:
+                    await carried
+        assert closed.value.code == 4403

@@ -8,6 +8,7 @@ import os
 import pty
 import shutil
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +24,18 @@ from tests.service.usermgr_house import FIRST, MANAGERS, WEBSRV, House
 from ubmc.hw.sim.inprocess import InProcessMachine
 from ubmc.hw.sim.parts.shell import Mode, pattern
 from ubmc.hw.sim.plant import Plant, Settings
+from ubmc.kit.call import Call
 from ubmc.kit.errors import UbmcError
 from ubmc.services.consolesrv.places import MOST_OF_ONE
 from ubmc.services.consolesrv.service import ConsoleServer
 from ubmc.services.ipc.permissions import ProcessSpec
+from ubmc.services.sshsrv import carry
+from ubmc.services.sshsrv.login import Login
 from ubmc.services.sshsrv.server import Connection, Guests
 from ubmc.services.sshsrv.service import SshOptions, SshServer
 from ubmc.services.usermgr.roles import OPERATOR, READ_ONLY
-from ubmc.services.usermgr.sessions import SessionOptions
+from ubmc.services.usermgr.sessions import Session, SessionOptions
+from ubmc.services.usermgr.store import Store
 from ubmc.v1alpha1.session_pb import ListSessionsRequest
 from ubmc.v1alpha1.session_rpc import SessionService
 from ubmc.v1alpha1.user_pb import AddSshKeyRequest, ConfirmTotpRequest, StartTotpRequest, UpdateUserRequest, User
@@ -75,7 +80,7 @@ class SshHouse:
 
 
 @contextlib.asynccontextmanager
-async def ssh_house(**more: Any) -> AsyncIterator[SshHouse]:
+async def ssh_house(sessions: SessionOptions | None = None, **more: Any) -> AsyncIterator[SshHouse]:
     specs = (
         MANAGERS,
         WEBSRV,
@@ -84,7 +89,7 @@ async def ssh_house(**more: Any) -> AsyncIterator[SshHouse]:
     )
     async with BusWorld(*specs) as world:
         machine = InProcessMachine(Plant(Settings(timings=QUICK)))
-        users = House(world, SessionOptions())
+        users = House(world, sessions or SessionOptions())
         try:
             await users.open()
             consoles = make_server(machine, world.state / "console")
@@ -207,6 +212,14 @@ async def test_a_second_factor_is_asked_for() -> None:
             process = await connection.create_process(encoding=None)
             await see(process.stderr, b"you write]")
         assert asked == ["Password: ", "One-time code: "]
+        bus = next(each for each in house.users.world._buses if each.process == "sshsrv")
+        options = SshOptions((("127.0.0.1", 0),), house.folder / "unused", ("host.0",))
+        anew = Connection(bus, options, Guests(options))
+        assert anew.begin_auth("olga")
+        for _ in range(2):  # the second time without having given the code
+            assert anew.get_kbdint_challenge("olga", "", "")[3] == [("Password: ", False)]
+            code_wanted = await anew.validate_kbdint_response("olga", ["olga password"])
+            assert code_wanted[3] == [("One-time code: ", False)]
 
 
 def code_of(secret: str, now: float) -> str:
@@ -368,6 +381,36 @@ async def test_a_session_in_which_nothing_happens_ends_and_so_does_a_crowd() -> 
             assert (await reader.read()).startswith(b"SSH-2.0-u-bmc")
         writer.close()
         await writer.wait_closed()
+
+
+async def test_who_types_uses_the_session_and_who_only_looks_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carry, "RENEW_SECONDS", 0.05)
+    renewed, used = Counter[str](), Counter[str]()
+    ask, note = Login.call, Store.use
+
+    async def counted(login: Login, *, attended: bool = False) -> Call:
+        renewed[login.user] += 1
+        return await ask(login, attended=attended)
+
+    def noted(store: Store, session: Session, now: float) -> bool:
+        used[session.user] += 1
+        return note(store, session, now)
+
+    monkeypatch.setattr(Login, "call", counted)
+    monkeypatch.setattr(Store, "use", noted)
+    async with ssh_house(SessionOptions(keep_seconds=0)) as house:
+        await house.users.create(await house.users.admin(), "rita", READ_ONLY)
+        async with house.connect() as one, house.connect("rita", "rita password") as two:
+            typing = await one.create_process("host.0", encoding=None)
+            looking = await two.create_process("host.0", encoding=None)
+            await see(typing.stderr, b"you write]")
+            await see(looking.stderr, b"you read]")
+            used.clear()
+            async with asyncio.timeout(60):
+                while used["admin"] < 3 or renewed["rita"] < 5:
+                    typing.stdin.write(b"x")
+                    await asyncio.sleep(0.02)
+            assert used["rita"] == 0
 
 
 @NEEDS_SSH

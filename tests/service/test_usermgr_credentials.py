@@ -9,7 +9,7 @@ from typing import Any
 
 import pyotp
 import pytest
-from protobuf.wkt import FieldMask, Timestamp
+from protobuf.wkt import Duration, FieldMask, Timestamp
 from tests.service.usermgr_house import FIRST, IPMISRV, WRONG, House, house
 
 from ubmc.kit.errors import Denied, Exists, Invalid, NotFound, Refused, UbmcError, Unauthenticated, Unavailable
@@ -388,6 +388,21 @@ async def test_a_token_ends_within_a_year(seconds: int) -> None:
         when = Timestamp.from_datetime(datetime.now(UTC) + timedelta(seconds=seconds))
         with pytest.raises(Invalid, match="expireTime"):
             await make_token(made, await made.admin(), expire_time=when)
+
+
+async def test_a_lifetime_is_reckoned_by_the_clock_of_the_bmc() -> None:
+    async with house() as made:
+        admin = await made.admin()
+        request = CreateTokenRequest(token=Token(name="for a week"), lifetime=Duration.from_seconds(7 * 86400))
+        token = (await made.ask(admin, TokenService.CreateToken, request)).token
+        assert token is not None
+        assert token.create_time is not None
+        assert token.expire_time is not None
+        assert token.expire_time.to_seconds() - token.create_time.to_seconds() == pytest.approx(7 * 86400)
+        both = Token(name="for a week", expire_time=Timestamp.from_datetime(datetime.now(UTC) + timedelta(days=7)))
+        request = CreateTokenRequest(token=both, lifetime=request.lifetime)
+        with pytest.raises(Invalid, match=r"token\.expireTime exclude each other"):
+            await made.ask(admin, TokenService.CreateToken, request)
 
 
 async def test_service_accounts_use_tokens_only() -> None:

@@ -139,8 +139,9 @@ async def test_an_address_that_fails_a_lot_is_refused_whatever_it_says() -> None
         told = await made.keeper.until(SourceLocked, lambda _: True)
         assert (told.source, told.seconds) == ("2001:db8::/64", 300)
         for user, password in (("admin", FIRST), ("nobody", "x")):
-            with pytest.raises(Exhausted, match="this address"):
+            with pytest.raises(Exhausted, match="this address") as refused:
                 await made.login(user, password, source="2001:db8::ffff")
+            assert 200 < refused.value.retry_seconds <= 300
         await made.login("admin", source="192.0.2.99")
         assert (await made.principal(admin)).user == "admin"
         assert made.keeper.of(UserLocked) == []

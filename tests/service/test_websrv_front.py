@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import ssl
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import pytest
 from cryptography import x509
 from tests.harness.acme import free_port
 from tests.harness.authority import CLIENT, SERVER, Authority
-from tests.service.test_websrv_streams import Events
-from tests.service.websrv_house import OPTIONS, World, connect, structured, world
+from tests.service.websrv_house import OPTIONS, Events, World, connect, structured, world
 
+import webui
+from ubmc.services.websrv import app
 from ubmc.services.websrv.peer import CSRF_COOKIE, SESSION_COOKIE
 from ubmc.services.websrv.service import DoorOptions
+from ubmc.services.websrv.static import MANIFEST, Pages
 from ubmc.v1alpha1.host_pb import Host, WatchHostsResponse
 from ubmc.v1alpha1.security_pb import (
     AddTrustedCertificateRequest,
@@ -322,6 +325,24 @@ async def _by_certificate(w: World, folder: Path, pem: bytes, key: bytes) -> int
             return (await client.get(HOST)).status_code
     except (httpx.HTTPError, ssl.SSLError):
         return 0
+
+
+async def test_versions_are_not_told_before_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    (tmp_path / "licences.json").write_text('[{"version": "2.15.1"}]')
+    (tmp_path / MANIFEST).write_text(json.dumps(webui.describe(tmp_path)))
+    monkeypatch.setattr(app, "Pages", lambda: Pages(tmp_path))
+    async with world() as w:
+        stranger, olga = w.client(token=""), w.client(token="Operator-of-olga")
+        assert (await stranger.get("/")).text == "<!doctype html>"
+        for accept in ("*/*", "text/html"):
+            refused = await stranger.get("/licences.json", headers={"accept": accept})
+            assert "2.15" not in structured(refused, 401, "unauthenticated")["message"]
+        assert (await stranger.head("/licences.json")).status_code == 401
+        assert (await stranger.get("/licences.json", headers={"cookie": f"{SESSION_COOKIE}=x"})).status_code == 401
+        assert (await olga.get("/licences.json")).json() == [{"version": "2.15.1"}]
+        browser = {"cookie": f"{SESSION_COOKIE}=Operator-of-olga"}
+        assert (await stranger.get("/licences.json", headers=browser)).status_code == 200
 
 
 async def test_http_3_is_offered_when_wanted_and_is_the_same_api() -> None:

@@ -9,9 +9,8 @@ import ssl
 import struct
 from pathlib import Path
 
-import httpx
 import pytest
-from tests.service.websrv_house import HOST, connect, structured, world
+from tests.service.websrv_house import HOST, Events, connect, structured, world
 
 from ubmc.kit.errors import (
     Unavailable,
@@ -24,27 +23,6 @@ from ubmc.v1alpha1.host_pb import (
 )
 
 # --- streams ------------------------------------------------------------------------------------------------------
-
-
-class Events:
-    """The events of a stream, as a browser reads them."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.lines = answer.aiter_lines()
-        self.comments = 0
-
-    async def next(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        async with asyncio.timeout(30):
-            while True:
-                line = await anext(self.lines)
-                if line.startswith(":"):
-                    self.comments += 1
-                elif line:
-                    name, _, value = line.partition(":")
-                    found[name] = found.get(name, "") + value.strip()
-                elif found:
-                    return found
 
 
 def update(number: int) -> WatchHostsResponse:

@@ -337,3 +337,24 @@ async def ask_grpc_web(client: httpx.AsyncClient, path: str, message: Message[An
 def grpc_status(answer: httpx.Response) -> tuple[str, str]:
     trailers = grpc_web(answer.content)[1] or {k.lower(): v for k, v in answer.headers.items()}
     return trailers["grpc-status"], trailers.get("grpc-message", "")
+
+
+class Events:
+    """The events of a stream, as a browser reads them."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.lines = answer.aiter_lines()
+        self.comments = 0
+
+    async def next(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        async with asyncio.timeout(30):
+            while True:
+                line = await anext(self.lines)
+                if line.startswith(":"):
+                    self.comments += 1
+                elif line:
+                    name, _, value = line.partition(":")
+                    found[name] = found.get(name, "") + value.strip()
+                elif found:
+                    return found

@@ -16,11 +16,11 @@ from ubmc.boards.load import load_board
 from ubmc.boards.report import check_report
 from ubmc.boards.shape import keys
 from ubmc.boards.spec import BoardSpec
-from ubmc.plans.assets import asset_plans
+from ubmc.plans.assets import asset_plans, inventory_options
 from ubmc.plans.safety import sensor_plans, thermal_plan
 
 PAGE = ROOT / "docs" / "porting.md"
-SECTIONS = ("i2c", "sensors", "fans", "zones", "assets", "lines")
+SECTIONS = ("i2c", "sensors", "fans", "zones", "assets", "inventory", "lines")
 
 
 def example() -> str:
@@ -76,6 +76,18 @@ async def test_the_example_becomes_drivers_and_plans(file: Path) -> None:
     assert assets.keys() == {"chassis.0", "host.0", "bmc.0", "board.0", "psu.0"}
     assert assets["host.0"].facts.parent == "chassis.0"
     assert assets["psu.0"].presence == "psu0_presence"
+
+
+def test_how_often_the_inventory_looks_is_the_board_files(file: Path) -> None:
+    usual = inventory_options(load_board(str(file)).spec)
+    assert (usual.poll_seconds, usual.fru_seconds) == (5.0, 30.0)
+    file.write_text(example() + '\n[inventory]\ninterval = "2s"\nfru_interval = "1m"\n')
+    said = inventory_options(load_board(str(file)).spec)
+    assert (said.poll_seconds, said.fru_seconds) == (2.0, 60.0)
+    file.write_text(example() + '\n[inventory]\nfru_interval = "10ms"\n')
+    good, text, _ = check_report(str(file))
+    assert not good
+    assert "inventory.fru_interval" in text
 
 
 def test_each_part_that_the_text_explains_is_in_the_example() -> None:

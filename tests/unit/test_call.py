@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ubmc.kit import call as calls
 from ubmc.kit.call import Call, check_key, decode_error, encode_error
-from ubmc.kit.errors import ERRORS, Internal, Invalid, NotFound, UbmcError, Violation
+from ubmc.kit.errors import ERRORS, Exhausted, Internal, Invalid, NotFound, UbmcError, Violation
 from ubmc.kit.tracing import Trace
 from ubmc.v1alpha1.session_pb import Principal
 
@@ -96,6 +96,13 @@ def test_errors_cross(kind: type[UbmcError]) -> None:
     assert type(back) is kind
     assert back.message == "what is wrong: é"
     assert back.violations == (violation,)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 299.25])
+def test_when_there_may_be_room_again_arrives_as_it_was_sent(seconds: float) -> None:
+    back = decode_error(*encode_error(Exhausted("too many", retry_seconds=seconds)))
+    assert isinstance(back, Exhausted)
+    assert back.retry_seconds == seconds
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,22 @@ import pytest
 from click.testing import CliRunner, Result
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
+from protobuf.wkt import Timestamp
 from tests.harness.connect import TOKEN, Bmc, Certificate, Server, event, make_certificate
 
 from ubmc.cli import session
 from ubmc.cli.main import cli
 from ubmc.client import Pinned
 from ubmc.v1alpha1.event_kind_pb import Severity
-from ubmc.v1alpha1.host_pb import BootOverrideMode, BootTarget, Host, HostPowerAction, HostState, RestorePolicy
+from ubmc.v1alpha1.host_pb import (
+    BootOverrideMode,
+    BootTarget,
+    Host,
+    HostPowerAction,
+    HostPowerFailure,
+    HostState,
+    RestorePolicy,
+)
 from ubmc.v1alpha1.system_pb import ServiceHealth, ServiceState
 from ubmc.v1alpha1.task_pb import TaskState
 
@@ -77,6 +86,22 @@ def test_a_name_may_be_left_out_if_there_is_one(run: Run, bmc: Bmc) -> None:
     bmc.hosts.clear()
     bmc.hosts["host.7"] = Host(name="host.7")
     assert run("host", "show", "host.0").exit_code == 4
+
+
+def test_a_host_says_what_failed_and_what_holds_it_off(run: Run, bmc: Bmc) -> None:
+    failed = HostPowerFailure(
+        action=HostPowerAction.GRACEFUL_OFF,
+        patience_seconds=60.0,
+        current=HostState.ON,
+        advice="The operating system does not shut down; use force-off to cut the power",
+        time=Timestamp(seconds=1_800_000_000),
+    )
+    bmc.hosts["host.0"] = Host(name="host.0", power_failure=failed, trip_reason="cpu0_temp 105 Cel")
+    shown = [" ".join(line.split()) for line in run("host", "show").stdout.splitlines()]
+    assert "failed action graceful off" in shown
+    assert "failed at 2027-01-15 08:00:00Z" in shown
+    assert f"why it failed {failed.advice}" in shown
+    assert "trip reason cpu0_temp 105 Cel" in shown
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,18 @@ def test_commands_are_taken_only_at_the_beginning_of_a_line(size: int) -> None:
     assert typed(Escape(""), *parts) == [text]
 
 
+def test_what_a_person_is_told_of_a_change() -> None:
+    idle = State(writing=False, writer="", connected=True)
+    mine = State(writing=True, writer="ann", connected=True)
+    taken = State(writing=False, writer="bob", connected=True, reason="bob has taken over")
+    dead = State(writing=True, writer="ann", connected=False, reason="unplugged")
+    told = [(idle, mine), (mine, taken), (mine, idle), (mine, dead), (dead, mine), (taken, idle), (idle, taken)]
+    assert [console.changes(*each) for each in told] == [
+        "you write", "you read: bob has taken over", "you read: released", "the line is lost: unplugged",
+        "the line works again", "", "bob has taken over",
+    ]  # fmt: skip
+
+
 def test_what_an_ssh_session_asks_for() -> None:
     consoles = ("host.0", "host.1")
     assert asked("", consoles, 10) == Asked("host.0", ConsoleWriting.IF_FREE, 10)

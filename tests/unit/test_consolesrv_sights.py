@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ def test_the_same_line_is_told_once_and_a_flood_of_it_seldom() -> None:
     assert len(look(watcher, line, at=4.0)) == 0
     assert len(look(watcher, line, at=8.9)) == 0  # it was seen 4.9 s before
     assert len(look(watcher, line, at=30.0)) == 1
+    watcher.forget()
+    assert len(look(watcher, line, at=30.1)) == 1, "the line was opened anew: that is another boot"
 
 
 def test_what_a_host_writes_is_bounded_and_harmless() -> None:
@@ -117,6 +120,10 @@ async def test_a_recording_stays_within_its_limit_and_keeps_the_newest(tmp_path:
     assert b"".join(lines).endswith(whole)
     assert b"".join(recorder.read(at, 7) for at in range(0, len(whole), 7)) == whole
     assert (tmp_path / "host.0.log").stat().st_mode & 0o777 == 0o600
+    recorder.change(200, [])
+    await record(recorder, *lines[:2])
+    assert lines[1] in recorder.read(0, 1 << 20)
+    assert recorder.size <= 200, "a smaller limit holds from the next write on"
     recorder.delete()
     assert (recorder.size, list(tmp_path.iterdir())) == (0, [])
 
@@ -132,6 +139,34 @@ async def test_a_recording_that_cannot_be_written_says_so_and_what_was_too_much_
     await record(recorder, b"0123456789\n")
     assert recorder.problem == ""
     assert b"bytes could not be recorded" in recorder.read(0, 1000)
+
+
+async def test_what_is_being_written_when_a_recording_stops_stays_before_what_comes_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "FLUSH_SECONDS", 0.0)
+    recorder = Recorder(tmp_path / "log", 1 << 20, [])
+    begun, disk = asyncio.Event(), threading.Event()
+    append, loop = recorder._append, asyncio.get_running_loop()
+
+    def slow(data: bytes) -> None:
+        if b"first" in data:
+            loop.call_soon_threadsafe(begun.set)
+            assert disk.wait(30)
+        append(data)
+
+    monkeypatch.setattr(recorder, "_append", slow)
+    recorder.start()
+    recorder.feed(b"first\n")
+    await begun.wait()
+    recorder.feed(b"second\n")
+    stopping = asyncio.create_task(recorder.stop())
+    await asyncio.sleep(0.1)  # long enough for a second thread to overtake the first
+    assert not stopping.done()
+    disk.set()
+    await stopping
+    recorded = recorder.read(0, 1 << 20)
+    assert recorded.index(b"first") < recorded.index(b"second")
 
 
 async def test_settings_and_numbers_survive_and_a_broken_file_does_no_harm(tmp_path: Path) -> None:

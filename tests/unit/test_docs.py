@@ -48,7 +48,7 @@ from ubmc.protocols.rest.decode import decode
 from ubmc.protocols.rest.router import Match, Router
 from ubmc.services.eventlog.record import EVENTS_LOST
 from ubmc.services.websrv.app import METRICS, PUBLIC_PATHS
-from ubmc.services.websrv.forward import validate
+from ubmc.services.websrv.validation import validate
 
 GENERATED = ROOT / "docs" / "api-reference.md"
 REST_PATH = re.compile(r"(?:(?P<verb>GET|POST|PUT|PATCH|DELETE) )?(?P<path>/api/v1alpha1/[^\s`\"'?]+)")

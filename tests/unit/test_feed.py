@@ -110,6 +110,42 @@ async def test_slow_watcher_gets_a_snapshot_and_holds_up_nobody() -> None:
         await watching.aclose()
 
 
+async def completes(watching: Watching, count: int) -> list[tuple[int, bool]]:
+    async with asyncio.timeout(30):
+        return [(update.item, update.complete) for update in [await anext(watching) for _ in range(count)]]
+
+
+async def test_the_last_of_a_snapshot_says_so_and_so_does_the_last_of_what_was_missed() -> None:
+    feed: Feed[int] = Feed()
+    for number, key in enumerate("abc"):
+        feed.publish(key, number)
+    watching = feed.watch()
+    assert await completes(watching, 1) == [(0, False)]
+    feed.publish("a", 3)  # does not belong to the snapshot any more
+    assert await completes(watching, 2) == [(1, False), (2, True)]
+    assert await completes(watching, 1) == [(3, True)]
+    cursor = ""
+    for number in (4, 5, 6):
+        feed.publish("b", number)
+        cursor = cursor or (await anext(watching)).cursor
+    await watching.aclose()
+    watching = feed.watch(cursor)
+    assert await completes(watching, 2) == [(5, False), (6, True)]
+    await watching.aclose()
+
+
+async def test_of_one_key_only_that_one_counts() -> None:
+    feed: Feed[int] = Feed()
+    for number, key in enumerate("abab"):
+        feed.publish(key, number)
+    watching = feed.watch(key="a")
+    assert await completes(watching, 1) == [(2, True)]
+    for number, key in enumerate("aabb", 4):
+        feed.publish(key, number)
+    assert await completes(watching, 2) == [(4, False), (5, True)]
+    await watching.aclose()
+
+
 async def test_one_key() -> None:
     feed: Feed[int] = Feed()
     for number in range(4):

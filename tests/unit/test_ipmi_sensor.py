@@ -119,6 +119,12 @@ def test_compact_record() -> None:
     )
 
 
+def test_event_only_record() -> None:
+    place = Place(lun=0, number=0xF3, entity=Entity.OPERATING_SYSTEM, instance=1, name="host_os")
+    record = sdr.event_only(5, place, SensorType.OS_STOP, EventType.SENSOR_SPECIFIC)
+    assert record == bytes.fromhex("0500 51 03 1320 00 f3 23 01 20 6f 0100 00 00c7" + b"host_os".hex())
+
+
 def test_locators() -> None:
     place = Place(lun=0, number=0, entity=Entity.SYSTEM_CHASSIS, instance=1, name="chassis_0")
     assert sdr.fru(4, 0, place) == bytes.fromhex("0400 51 11 1420 00 80 00 00 10 00 17 01 00c9" + b"chassis_0".hex())

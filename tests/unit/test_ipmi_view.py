@@ -63,15 +63,26 @@ def test_three_hundred_sensors_go_on_on_the_next_lun() -> None:
     assert first is not None
     assert (first.place.lun, first.place.number) == (1, 1)
     assert (last.place.lun, last.place.number) == (1, 61)
-    assert len(made.records) == 300 + 3 + 1
+    assert len(made.records) == 300 + 3 + 6 + 1
 
 
 def test_records_are_numbered_and_end_with_the_controller() -> None:
     made = built(temperature(), presence())
     ids = [int.from_bytes(record[:2], "little") for record in made.records]
     assert ids == list(range(1, len(ids) + 1))
-    assert [record[3] for record in made.records] == [0x01, 0x02, 0x02, 0x02, 0x02, 0x12]
+    assert [record[3] for record in made.records] == [0x01, *[0x02] * 4, *[0x03] * 6, 0x12]
     assert all(record[4] == len(record) - 5 for record in made.records)
+
+
+def test_whatever_is_told_of_the_host_has_a_name_and_no_reading() -> None:
+    made = built(temperature())
+    named = {(record[10], record[7]): record[17:] for record in made.records if record[3] == 0x03}
+    for kind in events._NEWS:
+        record = bytes.fromhex(recorded(event("Host.News", kind=kind), temperature()))
+        if record[10] != SensorType.WATCHDOG:
+            assert named[record[10], record[11]]
+            assert made.entry(0, record[11]) is None
+    assert named[SensorType.OS_STOP, 0xF3] == b"host_os"
 
 
 def test_a_sensor_keeps_its_scale_when_its_limits_change() -> None:
@@ -225,8 +236,12 @@ def test_limits_are_asserted_and_deasserted(told: Event, tail: str) -> None:
         (event("Host.StateChanged", current="HOST_STATE_ON"), "22 f0 6f 00 ff ff"),
         (event("Host.StateChanged", current="HOST_STATE_OFF"), "22 f0 6f 06 ff ff"),
         (event("Host.News", kind="HOST_NEWS_KIND_WATCHDOG_EXPIRED"), "23 f1 6f 00 ff ff"),
-        (event("Host.News", kind="HOST_NEWS_KIND_PANICKED"), "20 ff 6f 01 ff ff"),
-        (event("Thermal.Tripped"), "07 ff 6f 01 ff ff"),
+        (event("Host.News", kind="HOST_NEWS_KIND_PANICKED"), "20 f3 6f 01 ff ff"),
+        (event("Host.News", kind="HOST_NEWS_KIND_GUEST_SHUTDOWN"), "20 f3 6f 03 ff ff"),
+        (event("Host.News", kind="HOST_NEWS_KIND_GUEST_RESET"), "1d f4 6f 02 ff ff"),
+        (event("Host.News", kind="HOST_NEWS_KIND_BUTTON_PRESSED"), "14 f5 6f 00 ff ff"),
+        (event("Host.News", kind="HOST_NEWS_KIND_NMI_SENT"), "13 f6 6f 00 ff ff"),
+        (event("Thermal.Tripped"), "07 f7 6f 01 ff ff"),
         (event("EventLog.Cleared", cleared="3"), "10 f2 6f 02 ff ff"),
         (event("Sensor.StateChanged", name="psu0_presence", previous="present", current="absent"), "08 01 ef 00 ff ff"),
         (
@@ -249,7 +264,7 @@ def test_limits_are_asserted_and_deasserted(told: Event, tail: str) -> None:
         ),
         (
             event("Sensor.QualityChanged", name="no_sdr", previous="", current="SENSOR_QUALITY_FAILED"),
-            "28 ff 6f 04 ff ff",
+            "28 f8 6f 04 ff ff",
         ),
     ],
 )

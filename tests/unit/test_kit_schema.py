@@ -14,6 +14,7 @@ from ubmc.v1alpha1.event_pb import EventEnvelope
 from ubmc.v1alpha1.host_pb import HostStateChange
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.internal_rpc import PowerService, ProcessService
+from ubmc.v1alpha1.live_rpc import LiveService
 from ubmc.v1alpha1.session_rpc import SessionService
 
 SCHEMA = load()
@@ -52,6 +53,13 @@ def test_facts_about_methods() -> None:
     assert SCHEMA.method(HostService.WatchHosts).streams
     assert not SCHEMA.method(HostService.GetHost).streams
     assert [m.token for m in SCHEMA.methods if m.everywhere] == [ProcessService.GetProcessMetrics]
+    assert [m.token for m in SCHEMA.methods if m.at_door] == [LiveService.WatchLive]
+
+
+def test_every_watch_that_tells_a_snapshot_can_say_where_it_ends() -> None:
+    for method in SCHEMA.methods:
+        fields = {each.name for each in method.desc.output.fields}
+        assert ("snapshot" in fields) == ("complete" in fields), method.name
 
 
 def test_everything_described_is_there() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import ubmc
-from ubmc.kit.errors import Denied, Invalid, UbmcError, Violation
+from ubmc.kit.errors import Denied, Exhausted, Invalid, UbmcError, Violation
 from ubmc.protocols.redfish import messages
 from ubmc.protocols.redfish.managers import asked_for
-from ubmc.protocols.redfish.messages import Message, RedfishError, pointer
+from ubmc.protocols.redfish.messages import Message, RedfishError, of_error, pointer
 from ubmc.protocols.redfish.shape import of_action
 from ubmc.services.websrv.redfish.families.blame import blamed, blaming
 from ubmc.v1alpha1.security_pb import ClientCertificates
@@ -46,6 +46,25 @@ def test_an_action_is_told_about_its_parameter() -> None:
     assert told["MessageId"].endswith(".ActionParameterValueError")
     assert (told["MessageArgs"], told["RelatedProperties"]) == (["MessageArgs", "X.Y"], ["/MessageArgs"])
     assert told["Message"] == "too many"
+
+
+@pytest.mark.parametrize(
+    ("retry", "status", "key", "args", "seconds"),
+    [
+        (0, 400, "CreateLimitReachedForResource", (), 0),
+        (1.0, 429, "ServiceTemporarilyUnavailable", ("1",), 1),
+        (299.25, 429, "ServiceTemporarilyUnavailable", ("300",), 300),
+    ],
+)
+def test_a_limit_is_told_with_what_helps(
+    retry: float, status: int, key: str, args: tuple[str, ...], seconds: int
+) -> None:
+    """Room that comes by itself is waited for; where something has to be deleted nobody is told to come again."""
+    with pytest.raises(Exhausted) as caught, blaming("/x", {"name": "Name"}, ("Name",)):
+        raise Exhausted("there are too many", retry_seconds=retry)
+    told = of_error(caught.value, "/x")
+    assert (told.status, told.retry_seconds) == (status, seconds)
+    assert told.messages == (Message(key, args, (), "there are too many"),)
 
 
 def test_pointers_are_escaped() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from protobuf.wkt import Duration
-from tests.unit.redfish_world import check_golden
+from tests.unit.redfish_world import body, check_golden, facts
 
 from ubmc.protocols.redfish import events
 from ubmc.protocols.redfish.event_payload import place
@@ -89,8 +89,46 @@ def test_types_of_events_are_taken_shown_and_refused() -> None:
 
 
 def test_every_origin_is_of_a_type_that_can_be_asked_for() -> None:
-    components = ("host.0", "chassis.0", "bmc.0", "psu.1", "fan.0", "cpu.0", "dimm.3", "usermgr", "whatever")
+    components = ("host.0", "chassis.0", "bmc.0", "psu.1", "fan.0", "cpu.0", "dimm.3", "drive.3", "usermgr", "whatever")
     for component in components:
         assert origin(component)[0] in events.RESOURCE_TYPES
-    reading = Event(component="cpu0_temp", message_id="Sensor.StateChanged")
-    assert place(reading) == ("Sensor", "/redfish/v1/Chassis/chassis.0/Sensors/cpu0_temp")
+
+
+CHASSIS = "/redfish/v1/Chassis/chassis.0"
+
+
+@pytest.mark.parametrize(
+    ("component", "message_id", "arguments", "expected"),
+    [
+        ("cpu.0", "Sensor.ThresholdCrossed", {"name": "cpu0_temp"}, ("Sensor", f"{CHASSIS}/Sensors/cpu0_temp")),
+        ("chassis.0", "Sensor.QualityChanged", {"name": "inlet_temp"}, ("Sensor", f"{CHASSIS}/Sensors/inlet_temp")),
+        ("psu.0", "Sensor.ThresholdsChanged", {"name": "psu0_vin"}, ("Sensor", f"{CHASSIS}/Sensors/psu0_vin")),
+        ("chassis.0", "Sensor.StateChanged", {"name": "intrusion"}, ("Chassis", CHASSIS)),
+        ("inlet_temp", "Trigger.Fired", {"sensor": "inlet_temp"}, ("Sensor", f"{CHASSIS}/Sensors/inlet_temp")),
+        ("cpu", "Thermal.ZoneStateChanged", {"name": "cpu"}, ("Control", f"{CHASSIS}/Controls/cpu")),
+        ("drive.3", "Asset.Removed", {"name": "drive.3"}, ("Drive", f"{CHASSIS}/Drives/drive.3")),
+    ],
+)
+def test_an_event_leads_to_what_it_is_about(
+    component: str, message_id: str, arguments: dict[str, str], expected: tuple[str, str]
+) -> None:
+    """With component and arguments as their services tell them: a sensor is told under the part that it is at."""
+    event = Event(component=component, message_id=message_id, arguments=arguments)
+    assert place(event) == expected
+    assert expected[0] in events.RESOURCE_TYPES
+
+
+def test_what_sensors_and_zones_tell_leads_to_resources_that_are_there() -> None:
+    known = facts("on")
+    told = [
+        Event(component=sensor.component, message_id="Sensor.ThresholdCrossed", arguments={"name": name})
+        for name, sensor in known.rows("sensor").items()
+        if sensor.unit
+    ]
+    told += [Event(component=name, message_id="Thermal.ZoneStateChanged") for name in known.rows("zone")]
+    told += [
+        Event(component=name, message_id="Asset.Changed") for name, each in known.rows("asset").items() if each.present
+    ]
+    assert len(told) > 30
+    for event in told:
+        assert body(known, place(event)[1]) is not None, event

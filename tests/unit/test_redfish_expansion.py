@@ -196,3 +196,15 @@ def types(value: Any) -> set[str]:
         return set()
     own = {value["@odata.type"]} if "@odata.id" in value and "@odata.type" in value else set()
     return own | {kind for each in value.values() for kind in types(each)}
+
+
+async def test_an_excerpt_is_what_the_schema_says_and_what_has_none_stays_whole() -> None:
+    """DSP0266, "Query parameters": if a schema has no excerpt, the entire resource is returned."""
+    world = World(facts("on"))
+    whole = await world.read(SENSORS, "")
+    assert await world.read(SENSORS, "excerpt") == whole
+    name = whole["Members"][0]["@odata.id"]
+    assert set(await world.read(name, "excerpt")) == {"@odata.id", "@odata.type", "@odata.etag", "Reading"}
+    control = (await world.read("/redfish/v1/Chassis/chassis.0/Controls", ""))["Members"][0]["@odata.id"]
+    assert {"ControlMode", "AllowableMax", "AllowableMin"} <= set(await world.read(control, "excerpt"))
+    assert "SetPoint" not in await world.read(control, "excerpt")

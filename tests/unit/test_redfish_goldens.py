@@ -24,7 +24,9 @@ from ubmc.protocols.redfish import (
     systems,
     thermal,
 )
+from ubmc.protocols.redfish.facts import Facts
 from ubmc.protocols.redfish.tree import TREE
+from ubmc.v1alpha1.inventory_pb import Asset, AssetKind
 
 FAMILIES = (
     bios, boot, chassis, controls, managers, media, network, parts, power, root, sensors, sessions, systems, thermal,
@@ -43,7 +45,19 @@ def test_golden(family: ModuleType, state: str) -> None:
 
 @pytest.mark.parametrize("state", ["off", "on"])
 def test_no_link_leads_nowhere(state: str) -> None:
-    known = facts(state)
+    check_links(facts(state))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in AssetKind if kind is not AssetKind.UNSPECIFIED])
+def test_no_link_leads_to_what_was_pulled(kind: AssetKind) -> None:
+    known = facts("on")
+    for name, part in list(known.rows("asset").items()):
+        if part.kind is kind:
+            known.put("asset", name, Asset(name=name, kind=kind, parent=part.parent, present=False))
+    check_links(known)
+
+
+def check_links(known: Facts) -> None:
     for path, (_, made) in walk(known).items():
         for target in links_in(made):
             bare, _, pointer = target.partition("#")

@@ -121,3 +121,20 @@ def test_power_that_is_not_known_is_null() -> None:
         made = body(of, path)
         assert made is not None
         assert made["PowerState"] is None
+
+
+def test_a_lid_that_nobody_can_see_is_neither_open_nor_closed() -> None:
+    of = facts("on")
+    for fields, shown in (({"state": "open"}, "HardwareIntrusion"), ({"quality": SensorQuality.STALE}, None)):
+        change(of, "sensor", "intrusion", **fields)
+        made = body(of, CHASSIS)
+        assert made is not None
+        assert made["PhysicalSecurity"]["IntrusionSensor"] == shown
+
+
+def test_damaged_data_of_the_box_itself_is_its_own_health() -> None:
+    of = facts("on")
+    change(of, "asset", "chassis.0", faults=["FRU storage: a checksum is wrong"])
+    made = body(of, CHASSIS)
+    assert made is not None
+    assert (made["Status"]["Health"], made["Status"]["HealthRollup"]) == (health.WARNING, health.WARNING)

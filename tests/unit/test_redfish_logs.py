@@ -36,15 +36,16 @@ HOT = Event(
     ulid="01M83CF19TRWX6JYRQHPD9R3W3",
     time=WHEN,
     severity=Severity.CRITICAL,
-    component="cpu0_temp",
+    component="cpu.0",
     message_id="Sensor.ThresholdCrossed",
     message="cpu0_temp is critical",
+    arguments={"name": "cpu0_temp"},
 )
 STRANGE = Event(id=9, ulid="01M83CF19TRWX6JYRQHPD9R3W4", time=WHEN, component="gone.0", message_id="Future.Thing")
 
 
-def place(component: str) -> str | None:
-    return {"host.0": "/redfish/v1/Systems/host.0"}.get(component)
+def place(event: Event) -> str | None:
+    return {"host.0": "/redfish/v1/Systems/host.0"}.get(event.component)
 
 
 def test_entries() -> None:
@@ -55,7 +56,10 @@ def test_entries() -> None:
     check_golden("logs_entries", {"events": made, "audit": logs.audit_entry(record)})
     assert "Links" not in made[2]  # what is not there any more is not linked to
     assert made[0]["MessageArgs"] == [f"the {name}" for name in fields(KINDS["Host.StateChanged"].text)]
-    assert made[2]["MessageArgs"] == [NO_VALUE] * len(fields(KINDS["Sensor.ThresholdCrossed"].text))
+    assert made[2]["MessageArgs"] == [
+        "cpu0_temp",
+        *[NO_VALUE] * (len(fields(KINDS["Sensor.ThresholdCrossed"].text)) - 1),
+    ]
 
 
 def test_services() -> None:

@@ -53,7 +53,31 @@ def test_the_registry_says_it_for_each_method() -> None:
     assert mappings["ManagerAccount"]["PATCH"] == [{"Privilege": ["ConfigureSelf"]}]
     assert mappings["ManagerAccount"]["DELETE"] == [{"Privilege": ["ConfigureUsers"]}]
     assert mappings["SessionService"]["PATCH"] == [{"Privilege": ["ConfigureUsers"]}]
+    assert mappings["SessionCollection"]["POST"] == [{"Privilege": []}]  # to log in
+    assert mappings["EthernetInterface"]["PATCH"] == [
+        {"Privilege": ["ConfigureManager"]}
+    ]  # those of a system take none
+    assert mappings["CertificateService"]["POST"] == [{"Privilege": ["ConfigureManager"]}]
+    assert mappings["LogEntry"]["GET"] == [{"Privilege": ["Login"]}]
     for resource in TREE:
         if resource.delete and resource.read:
             said = [each["Privilege"] for each in mappings[resource.type]["DELETE"]]
             assert all(len(each) == 1 and each[0] in NAMES.values() for each in said), resource.type
+
+
+def test_the_registry_names_what_needs_more_than_others_of_its_type() -> None:
+    """For every method of every resource it says what the door asks for."""
+    entities = {each["Entity"]: each for each in privilege_registry(TREE)["Mappings"]}
+    audit = "/redfish/v1/Managers/{manager}/LogServices/Audit"
+    (override,) = entities["LogService"]["ResourceURIOverrides"]
+    assert override["Targets"] == [audit]
+    assert override["OperationMap"]["GET"] == [{"Privilege": ["ConfigureManager"]}]
+    for resource in TREE:
+        if not resource.read:
+            continue
+        entity = entities[resource.type]
+        own = [each for each in entity.get("ResourceURIOverrides", []) if resource.template in each["Targets"]]
+        said = own[0]["OperationMap"] if own else entity["OperationMap"]
+        for method in {*resource.methods} - {"OPTIONS"}:
+            needs = [[NAMES[one]] for one in resource.needs(method)] or [[]]
+            assert [each["Privilege"] for each in said[method]] == needs, f"{method} {resource.template}"

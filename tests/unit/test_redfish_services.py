@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from protobuf.wkt import Duration, Timestamp
 from tests.unit.redfish_world import body, check_golden, facts
 
-from ubmc.protocols.redfish import registries, tasks, update
+from ubmc.protocols.redfish import chassis, managers, registries, systems, tasks, update
+from ubmc.protocols.redfish.tree import SERVED, TREE
 from ubmc.protocols.redfish.types import VERSIONS
 from ubmc.protocols.redfish.when import duration, fine_stamp, seconds, stamp
 from ubmc.v1alpha1.task_pb import Task, TaskState
@@ -46,6 +47,12 @@ def test_firmware_registries_and_schemas() -> None:
     schemas = body(known, registries.SCHEMAS)
     assert schemas is not None
     assert len(schemas["Members"]) == len(VERSIONS)
+
+
+def test_no_schema_is_listed_of_which_nothing_is_served() -> None:
+    assert VERSIONS.keys() - {resource.type for resource in TREE} == {"Event"}  # which is what is delivered
+    for family, base in ((chassis, chassis.CHASSIS), (managers, managers.MANAGER), (systems, systems.SYSTEM)):
+        assert [name for name in family._SUBORDINATE if f"{base}/{name}" not in SERVED] == []
 
 
 def test_times() -> None:

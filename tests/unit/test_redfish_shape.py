@@ -14,7 +14,17 @@ from tests.unit.redfish_world import body, facts
 from ubmc.protocols.redfish import boot, systems
 from ubmc.protocols.redfish.messages import Message, RedfishError
 from ubmc.protocols.redfish.render import annotate
-from ubmc.protocols.redfish.shape import Prop, Removable, Shape, check_action, check_new, check_patch, leaves, parse
+from ubmc.protocols.redfish.shape import (
+    Prop,
+    Removable,
+    Shape,
+    check_action,
+    check_apply_time,
+    check_new,
+    check_patch,
+    leaves,
+    parse,
+)
 from ubmc.v1alpha1.host_pb import BootFirmware, BootOverride, BootOverrideMode, BootTarget, Host
 
 SHAPE: Shape = {
@@ -140,6 +150,31 @@ def test_a_message_stands_beside_its_property_and_replaces_nothing() -> None:
     assert beside(told, "Shelf") == ["/Shelf/1/Book", "/Shelf/9/Book"]
     assert len(told.pop("@Message.ExtendedInfo")) == len(names) + 1
     assert told == now
+
+
+@pytest.mark.parametrize(
+    ("sent", "key"),
+    [
+        ({"ApplyTime": "OnReset"}, ""),
+        ({"ApplyTime": "OnReset", "@odata.type": "#Settings.v1_4_0.PreferredApplyTime"}, ""),
+        ({"ApplyTime": "Immediate"}, "PropertyValueNotInList"),
+        ({"ApplyTime": 7}, "PropertyValueTypeError"),
+        ({}, "PropertyValueTypeError"),
+        ("OnReset", "PropertyValueTypeError"),
+        (None, "PropertyValueTypeError"),
+    ],
+)
+def test_a_change_at_another_time_is_none(sent: object, key: str) -> None:
+    body = {"Attributes": {}, "@Redfish.SettingsApplyTime": sent}
+    check_apply_time({"Attributes": {}}, ("OnReset",))
+    if not key:
+        check_apply_time(body, ("OnReset",))
+        return
+    with pytest.raises(RedfishError) as caught:
+        check_apply_time(body, ("OnReset",))
+    (told,) = caught.value.messages
+    assert (caught.value.status, told.key) == (400, key)
+    assert told.related == ("/@Redfish.SettingsApplyTime/ApplyTime",)
 
 
 def test_a_new_member_needs_what_is_required() -> None:

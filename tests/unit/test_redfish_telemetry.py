@@ -101,6 +101,17 @@ def test_what_is_shown_can_be_sent() -> None:
     assert again.enabled
 
 
+def test_reports_are_not_pushed_and_what_another_door_has_set_stays() -> None:
+    """That a report is ready is told by u-bmc's own event, which is no `RedfishEvent`: that is the report itself."""
+    new = {"MetricReportDefinitionType": "OnRequest", "ReportActions": ["RedfishEvent"]}
+    (problem,) = check_new(telemetry.CREATE_DEFINITION, new).problems
+    assert (problem.key, problem.related) == ("PropertyValueNotInList", ("/ReportActions",))
+    now = ReportDefinition(name="mine", actions=[ReportAction.EVENT])
+    changed = telemetry_sent.definition_of({"ReportActions": ["LogToMetricReportsCollection"]}, BOARD, now)
+    assert changed.actions == [ReportAction.LOG, ReportAction.EVENT]
+    assert telemetry_sent.definition_of({"ReportActions": []}, BOARD, changed).actions == [ReportAction.EVENT]
+
+
 def test_wildcards_and_metrics_are_understood() -> None:
     body: dict[str, Any] = {
         "MetricProperties": [f"{BASE}/{{which}}#/Reading", f"{BASE}/inlet_temp"],

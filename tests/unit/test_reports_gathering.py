@@ -60,6 +60,18 @@ def test_a_periodic_report_comes_when_its_time_has_come_and_not_in_a_burst() -> 
     assert made.next_due() == 145.0
 
 
+@pytest.mark.parametrize(("interval", "first"), [(86400, 103.0), (1, 101.0)])
+def test_the_first_periodic_report_after_a_start_does_not_wait_for_a_whole_interval(
+    interval: int, first: float
+) -> None:
+    made = Gathering()
+    wanted = definition(kind=ReportKind.PERIODIC, interval=Duration.from_seconds(interval))
+    made.define(wanted, 100.0, soon=True)
+    assert made.next_due() == first
+    assert made.due(first)[0] == ["r"]
+    assert made.next_due() == first + interval
+
+
 def test_a_report_on_change_comes_when_one_of_its_readings_changed() -> None:
     made = Gathering()
     made.define(definition(kind=ReportKind.ON_CHANGE, sensors=["a"]), 0.0)

@@ -145,6 +145,17 @@ def test_the_lid(plant: Plant) -> None:
     assert read(plant, "intrusion") == 1.0
 
 
+def test_storage_that_takes_nothing_keeps_what_it_has(plant: Plant) -> None:
+    before = plant.inside.read_fru("board.0")
+    plant.inject("flash-write")
+    with pytest.raises(Unavailable, match="does not take what is written"):
+        plant.inside.write_fru("board.0", b"new")
+    assert plant.inside.read_fru("board.0") == before
+    plant.clear("flash-write")
+    plant.inside.write_fru("board.0", b"new")
+    assert plant.inside.read_fru("board.0")[:3] == b"new"
+
+
 def test_faults_of_the_host_are_the_old_ones(plant: Plant) -> None:
     for fault in Fault:
         plant.set_fault(fault, on=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from protobuf.wkt import Timestamp
 
 from ubmc.kit.database import Database
 from ubmc.services.statemgr.bios import Setup
@@ -16,6 +17,8 @@ from ubmc.v1alpha1.host_pb import (
     BootFirmware,
     BootOverrideMode,
     BootTarget,
+    HostPowerAction,
+    HostPowerFailure,
     HostState,
     RestartCause,
     RestorePolicy,
@@ -60,6 +63,7 @@ async def test_all_of_a_host_comes_back(database: Database) -> None:
         restart_time_us=1_700_000_000_000_001,
         state=HostState.ON,
         state_time_us=1_700_000_000_000_002,
+        power_failure=HostPowerFailure(action=HostPowerAction.ON, advice="look", time=Timestamp(seconds=5)),
     )
     await store.keep_host("host.0", memory)
     assert await store.host("host.0") == memory

@@ -103,6 +103,10 @@ def test_search_and_download(open_page: Opener, shell: Board, tmp_path: Path) ->
     page.get_by_role("searchbox").fill("needle-in-the-log")
     page.get_by_role("searchbox").press("Enter")
     expect(page.get_by_text("Not found.")).to_have_count(0)
+    # what was found is marked; a browser that lets nobody copy says so
+    page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('not now')))")
+    page.get_by_role("button", name="Copy what is marked").click()
+    expect(page.get_by_text("The browser does not let this page copy.")).to_be_visible()
     page.get_by_role("searchbox").fill("nothing of that kind")
     page.get_by_role("searchbox").press("Enter")
     expect(page.get_by_text("Not found.")).to_be_visible()
@@ -111,6 +115,26 @@ def test_search_and_download(open_page: Opener, shell: Board, tmp_path: Path) ->
     file = tmp_path / "console.txt"
     waiting.value.save_as(file)
     assert "needle-in-the-log" in file.read_text()
+
+
+def test_what_is_marked_is_copied_and_the_terminal_fills_the_screen(open_page: Opener, shell: Board) -> None:
+    page = open_page("Operator", "/console", permissions=["clipboard-read", "clipboard-write"])
+    attached(page)
+    page.locator("[data-terminal]").click()
+    page.keyboard.type("echo copied-from-here\n")
+    expect(screen(page)).to_contain_text("copied-from-here")
+    page.get_by_role("searchbox").fill("copied-from-here")
+    page.get_by_role("searchbox").press("Enter")  # what is found is marked
+    page.get_by_role("button", name="Copy what is marked").click()
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "copied-from-here"
+    page.get_by_role("button", name="Full screen").click()
+    leave = page.get_by_role("button", name="Leave full screen")
+    expect(leave).to_be_visible()
+    assert page.evaluate("document.fullscreenElement.contains(document.querySelector('[data-terminal]'))")
+    leave.click()
+    expect(leave).to_have_count(0)
+    assert page.evaluate("document.fullscreenElement") is None
 
 
 def test_a_host_reaches_neither_clipboard_nor_title_nor_its_own_input(open_page: Opener, shell: Board) -> None:

@@ -62,6 +62,8 @@ def test_pages_come_from_their_sources_and_calls_go_to_the_board(served: str, br
     # what is asked for first is compiled first
     context.set_default_timeout(START_SECONDS * 1000)
     page = context.new_page()
+    told: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: told.append(str(frame))))
     try:
         page.goto("/power")
         page.get_by_label("User name").fill("admin", timeout=START_SECONDS * 1000)
@@ -72,5 +74,11 @@ def test_pages_come_from_their_sources_and_calls_go_to_the_board(served: str, br
         # a stream goes through as well as a call
         board.program.power("ON")
         expect(host.get_by_text("On", exact=True)).to_be_visible()
+        # a file that is written, with nothing new in it, is sent to the page
+        os.utime(ROOT / "webui" / "src" / "app.css")
+        deadline = time.monotonic() + START_SECONDS
+        while not any('"type":"update"' in each for each in told):
+            assert time.monotonic() < deadline, told
+            page.wait_for_timeout(200)
     finally:
         context.close()

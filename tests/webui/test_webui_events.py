@@ -84,9 +84,20 @@ def test_filters_are_in_the_address_and_hold_for_new_events(open_page: Opener, b
     page.get_by_role("button", name="Show everything").click()
     expect(page).to_have_url("/events")
     expect(page.locator("[data-event]").first).to_be_visible()
-    page.get_by_label("From").fill("2099-01-01T00:00")
+    # who is quick, and goes from field to field, means all of it
+    page.get_by_label("Component").fill("chassis.0")
+    page.get_by_label("Kind").fill("Chassis")
+    page.get_by_label("Severity").select_option(label="Warning and critical")
+    expect(page).to_have_url("/events?severity=warning&component=chassis.0&kind=Chassis")
+
+
+def test_a_link_to_events_of_a_time_is_the_same_in_another_time_zone(open_page: Opener) -> None:
+    page = open_page("Operator", "/events", timezone_id="Asia/Kolkata")
+    page.get_by_label("From").fill("2099-01-01T05:30")
     expect(page.get_by_text("No event matches the filter.")).to_be_visible()
-    assert quote("2099-01-01T00:00") in page.url
+    assert page.url.endswith(f"/events?since={quote('2099-01-01T00:00Z', safe='')}")
+    other = open_page("Operator", page.url, timezone_id="America/New_York")
+    expect(other.get_by_label("From")).to_have_value("2098-12-31T19:00")
 
 
 def test_older_events_are_there_on_request(open_page: Opener, board: Board) -> None:

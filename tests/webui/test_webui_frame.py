@@ -153,6 +153,12 @@ def test_what_the_browser_says_of_a_lost_connection_is_in_the_language_of_the_pa
     expect(page.get_by_text("Failed to fetch")).to_have_count(0)
 
 
+def test_the_frame_and_the_window_say_which_bmc_it_is(open_page: Opener) -> None:
+    page = open_page("ReadOnly", "/power", size=PHONE)
+    expect(page.locator("[data-bmc]")).to_have_text("127.0.0.1")
+    expect(page).to_have_title("Power · 127.0.0.1 · u-bmc")
+
+
 def test_the_menu_works_on_a_phone(open_page: Opener) -> None:
     page = open_page("ReadOnly", "/", size=PHONE)
     page.get_by_role("button", name="Menu").click()
@@ -172,6 +178,8 @@ def test_theme_and_language_are_chosen_and_kept(open_page: Opener) -> None:
     page.get_by_role("menuitem", name="Theme: light").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     account.click()
+    expect(page.get_by_role("menuitem", name="Theme: light chosen")).to_be_visible()
+    expect(page.get_by_role("menuitem", name="Theme: dark chosen")).to_have_count(0)
     page.get_by_role("menuitem", name="Deutsch").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Übersicht")
     page.reload()
@@ -225,7 +233,12 @@ def test_the_whole_program_is_restarted_under_an_open_page(open_page: Opener, wa
     expect(value).to_contain_text("°C")
     page.evaluate("window.notReloaded = true")
     board.program.stop()
-    expect(page.get_by_role("alert").filter(has_text="No answer from the BMC")).to_be_visible()
+    banner = page.get_by_role("alert").filter(has_text="No answer from the BMC since")
+    expect(banner).to_be_visible()
+    # what is urgent is read out each time it changes
+    said = banner.inner_text()
+    page.wait_for_timeout(2500)
+    assert banner.inner_text() == said
     shot(page, "lost")
     board.program.start()
     expect(page.locator("[data-link='live']")).to_be_visible()

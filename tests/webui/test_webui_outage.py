@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import time
 from functools import partial
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, Route, expect
+from protobuf import Oneof
 from tests.harness.program import until
 from tests.webui.webui_house import ROOT, Board, Opener, Watch, axe
+
+from ubmc.v1alpha1.live_pb import LiveState, LiveTopic, LiveTopicState, WatchLiveResponse
 
 pytestmark = pytest.mark.e2e
 
@@ -98,17 +101,27 @@ def test_a_page_whose_code_cannot_be_fetched_keeps_the_frame_and_comes_later(
     is_live(page)
 
 
-def say_away(message: str, route: Route) -> None:
-    """As the door does while a service is away: its streams end with that."""
-    end = {"error": {"code": "unavailable", "message": message}, "metadata": {"trace-id": ["0" * 32]}}
-    body = json.dumps(end).encode()
-    route.fulfill(content_type="application/connect+proto", body=struct.pack(">BI", 2, len(body)) + body)
+def say_away(away: dict[LiveTopic, str], route: Route) -> None:
+    """As the door does while services are away; then the connection breaks."""
+    body = b""
+    for topic, message in away.items():
+        state = LiveTopicState(topic=topic, state=LiveState.AWAY, message=message)
+        update: Oneof[Literal["state"], LiveTopicState] = Oneof("state", state)
+        told = WatchLiveResponse(update=update).to_binary()
+        body += struct.pack(">BI", 0, len(told)) + told
+    end = b'{"error": {"code": "unknown", "message": "broken"}}'
+    body += struct.pack(">BI", 2, len(end)) + end
+    route.fulfill(content_type="application/connect+proto", body=body)
 
 
 def test_the_overview_does_not_call_well_what_it_cannot_see(open_page: Opener, board: Board) -> None:
     page = open_page("", "/login")
-    for service in ("SensorService", "ThermalService", "HostService"):
-        page.route(f"**/ubmc.v1alpha1.{service}/**", partial(say_away, f"{service} is away"))
+    away = {
+        LiveTopic.SENSORS: "SensorService is away",
+        LiveTopic.THERMAL_ZONES: "ThermalService is away",
+        LiveTopic.HOSTS: "HostService is away",
+    }
+    page.route("**/ubmc.v1alpha1.LiveService/**", partial(say_away, away))
     log_in_as(page, board, "ReadOnly")
     page.goto("/")
     health = page.get_by_role("region", name="Health")

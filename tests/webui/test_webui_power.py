@@ -167,9 +167,30 @@ def test_a_host_that_ignores_a_shutdown_is_not_shown_as_off(open_page: Opener, b
     host.get_by_role("button", name="Shut down").click()
     page.get_by_role("alertdialog").get_by_role("button", name="Shut down").click()
     expect(host.get_by_text("Shutting down", exact=True)).to_be_visible()
+    # how long it takes is not read out each second
+    expect(host.get_by_text(re.compile("Shut down: under way for"))).to_have_attribute("aria-live", "off")
     host.get_by_role("button", name="Force off").click()
     page.get_by_role("alertdialog").get_by_role("button", name="Force off").click()
     expect(host.get_by_text("Off", exact=True)).to_be_visible()
+
+
+def test_a_failure_is_said_beside_the_state_until_the_power_changes(open_page: Opener, board: Board) -> None:
+    on(board)
+    for kind in ("hang-off", "hang-hard"):
+        board.fault(kind, "host.0")
+    host = card(open_page("ReadOnly", "/power"), "host.0")
+    german = card(open_page("ReadOnly", "/power", language="de-DE"), "host.0")
+    board.program.power("FORCE_OFF")
+    told = host.get_by_role("alert").filter(has_text="The last action failed: Force off")
+    expect(told).to_contain_text(
+        re.compile(r"State after \S.*: On\. The power cannot be cut by the wires"), timeout=60_000
+    )
+    expect(german.get_by_role("alert")).to_contain_text("Die letzte Aktion schlug fehl: Ausschalten erzwingen")
+    board.mend()
+    board.program.power("FORCE_OFF")
+    expect(host.get_by_text("Off", exact=True)).to_be_visible()
+    for each in (host, german):
+        expect(each.get_by_role("alert")).to_have_count(0)
 
 
 def test_two_browsers_see_the_same(open_page: Opener) -> None:
@@ -211,7 +232,12 @@ def test_the_overview_shows_what_matters(open_page: Opener, board: Board) -> Non
     shots(page, "overview")
     board.mend()
     expect(health.get_by_role("link", name=re.compile("inlet_temp"))).to_have_count(0)
-    health_of_german = open_page("ReadOnly", "/", language="de-DE").get_by_role("region", name="Befinden")
+    board.fault("fru-damaged", "board.0")
+    faulty = health.get_by_role("link", name=re.compile("What board.0 says of itself is faulty"))
+    expect(faulty).to_be_visible(timeout=45_000)
+    board.mend()
+    expect(faulty).to_have_count(0, timeout=45_000)
+    health_of_german = open_page("ReadOnly", "/", language="de-DE").get_by_role("region", name="Zustand")
     expect(health_of_german).to_be_visible()
 
 

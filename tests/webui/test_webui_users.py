@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime, timedelta
 
 import pyotp
 import pytest
@@ -239,9 +240,13 @@ def test_a_token_is_made_used_and_deleted(open_page: Opener, board: Board) -> No
     dialog.get_by_label("Log in and look").check()
     expect(dialog.get_by_label("Manage accounts")).to_have_count(0)
     axe(page)
+    page.evaluate("const now = Date.now; Date.now = () => now() + 400 * 86_400_000")  # a clock that is wrong
     dialog.get_by_role("button", name="New token").click()
     secret = dialog.locator("[data-secret]").inner_text().strip()
     assert secret.startswith("ubmc_pat_")
+    made = board.call("GET", "/api/v1alpha1/tokens?user=a-operator")["tokens"][0]
+    length = datetime.fromisoformat(made["expireTime"]) - datetime.fromisoformat(made["createTime"])
+    assert abs(length - timedelta(days=7)) < timedelta(seconds=1)
     shots(page, "users-token-made")
     dialog.get_by_role("button", name="Close").last.click()
     assert board.program.request("GET", "/api/v1alpha1/hosts", token=secret).status_code == 200

@@ -25,7 +25,6 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Playwright,
-    Request,
     expect,
     sync_playwright,
 )
@@ -145,17 +144,17 @@ class Watch:
         """Look at a page."""
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.found.append(f"exception: {error}"))
-        page.on("request", self._request)
+        page.on("request", lambda request: self._asked(request.url))
+        page.on("websocket", lambda socket: self._asked(socket.url))
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.found.append(f"console {message.type}: {message.text} ({message.location.get('url', '')})")
 
-    def _request(self, request: Request) -> None:
-        ours = urlsplit(self.url)
-        asked = urlsplit(request.url)
-        if asked.scheme not in ("data", "blob") and asked.netloc != ours.netloc:
-            self.found.append(f"request to another origin: {request.url}")
+    def _asked(self, url: str) -> None:
+        asked = urlsplit(url)
+        if asked.scheme not in ("data", "blob") and asked.netloc != urlsplit(self.url).netloc:
+            self.found.append(f"request to another origin: {url}")
 
     def check(self) -> None:
         """Nothing went wrong but what was allowed."""
@@ -195,8 +194,8 @@ class Opener:
                     for each in self._board.cookies(role, fresh=fresh)
                 ]
             )
+        context.on("page", self.watch.follow)  # other tabs too
         page = context.new_page()
-        self.watch.follow(page)
         page.goto(path)
         return page
 
@@ -232,6 +231,7 @@ def shots(page: Page, name: str, *, whole: bool = True) -> None:
 
     With UBMC_DOC_PICTURES set, those that docs/webui.md shows are made anew.
     """
+    page.evaluate("scrollTo(0, 0)")  # what sticks to the top is drawn there
     documented = ROOT / "docs" / "pictures" / f"webui-{name}.png"
     if os.environ.get("UBMC_DOC_PICTURES") and documented.exists():
         page.screenshot(path=documented)

@@ -1,16 +1,10 @@
-// Which packages the built pages carry, with their licences: `licences.json` beside `index.html`, made of the modules
-// that are really in the bundle.
+// Which packages the built pages carry, made of the modules that are really in the bundle, and which ones the BMC runs,
+// as `tools/software.py` lists them: `licences.json` beside `index.html`.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Plugin } from 'vite';
 
-interface Licence {
-  name: string;
-  version: string;
-  licence: string;
-  /** The text that has to go with it. */
-  text: string;
-}
+import type { Licence } from '../src/lib/licences.ts';
 
 interface Manifest {
   name?: string;
@@ -47,7 +41,13 @@ function licenceOf(folder: string): Licence {
   }
   const text = paths.map((path) => readFileSync(path, 'utf8').trim()).join('\n\n');
   if (!text) throw new Error(`${name} has no licence text; see whether it may be shipped`);
-  return { name, version, licence: license || (text.split('\n')[0] ?? ''), text };
+  return { part: 'pages', name, version, licence: license || (text.split('\n')[0] ?? ''), text };
+}
+
+/** What the BMC runs, as it was told to this build. */
+function run(): Licence[] {
+  const told = JSON.parse(process.env.UBMC_SOFTWARE ?? '[]') as Omit<Licence, 'part'>[];
+  return told.map((each) => ({ part: 'bmc', ...each }));
 }
 
 /** Writes `licences.json` with the pages. */
@@ -65,8 +65,8 @@ export function licences(): Plugin {
           if (folder) folders.add(folder);
         }
       }
-      const all = [...folders].map(licenceOf).sort((one, other) => (one.name < other.name ? -1 : 1));
-      this.emitFile({ type: 'asset', fileName: 'licences.json', source: JSON.stringify(all) });
+      const carried = [...folders].map(licenceOf).sort((one, other) => (one.name < other.name ? -1 : 1));
+      this.emitFile({ type: 'asset', fileName: 'licences.json', source: JSON.stringify([...run(), ...carried]) });
     },
   };
 }

@@ -1,4 +1,4 @@
-// Before the first paint: the theme and the language that were chosen here, else those of the system.
+// Before the first paint: the theme that was chosen here, else that of the system.
 (() => {
   let chosen = null;
   try {

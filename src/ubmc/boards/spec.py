@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, Tag, model_validator
 
 from ubmc.boards.kinds import BY_KIND, Choice, DevicePath, Duration, FilePath, Many, Names, Refers, Section, tag
-from ubmc.boards.spec_assets import AssetSpec
+from ubmc.boards.spec_assets import AssetSpec, InventorySpec
 from ubmc.boards.spec_bios import BiosAttributeSpec, check_unique
 from ubmc.boards.spec_console import AnyConsoleSpec
 from ubmc.boards.spec_cooling import FanSpec, ZoneSpec
@@ -299,6 +299,7 @@ class BoardSpec(Section):
     fans: Many[FanSpec] = Field(default=(), max_length=256, description="Fans and pumps")
     zones: Many[ZoneSpec] = Field(default=(), max_length=64, description="What is cooled together")
     assets: Many[AssetSpec] = Field(default=(), max_length=1000, description="Parts that the board itself knows of")
+    inventory: InventorySpec = InventorySpec()
     watchdog: WatchdogSpec | None = None
 
     def host(self, name: str) -> HostSpec:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from ubmc.boards.kinds import BY_KIND, Choice, Names, Refers, Section, tag
+from ubmc.boards.kinds import BY_KIND, Choice, Duration, Names, Refers, Section, tag
 from ubmc.boards.spec_wires import Address, I2cBus
 from ubmc.hw.inventory.port import Kind
 
@@ -17,6 +17,23 @@ AssetName = Annotated[
     ),
 ]
 Text = Annotated[str, Field(max_length=63)]
+Look = Annotated[Duration, Field(ge=0.1, le=3600.0)]
+
+
+class InventorySpec(Section):
+    """How often is looked at the parts of the machine. What costs little to ask can be asked often."""
+
+    interval: Look = Field(
+        default=5.0,
+        description="Between questions to what tells of parts by itself (a simulated machine, a host), and to FRU "
+        "storage that does not answer",
+        examples=["5s"],
+    )
+    fru_interval: Look = Field(
+        default=30.0,
+        description="Between readings of each FRU storage; it is read at once too when its part is plugged",
+        examples=["30s"],
+    )
 
 
 class EepromFruSpec(Section):

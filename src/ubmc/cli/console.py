@@ -12,6 +12,7 @@ from ubmc.cli.resource import Resource, add_list, add_show, add_watch, name_one
 from ubmc.cli.settings import Noun, Settings, pass_settings
 from ubmc.cli.terminal import printable
 from ubmc.cli.text import columns
+from ubmc.protocols.terminal_filter import TerminalFilter
 from ubmc.v1alpha1.console_pb import (
     Console,
     ConsoleSettings,
@@ -86,8 +87,13 @@ console = _Consoles(
     help="Begin with so many bytes of what was written before.",
 )  # fmt: skip
 @click.option("--escape", default="~", show_default=True, metavar="CHAR", help='Begins a command; "" for none.')
+@click.option(
+    "--safe", is_flag=True, help="Show nothing that reaches out of the terminal: titles, clipboard, questions."
+)
 @pass_settings
-def attach(settings: Settings, name: str | None, read_only: bool, take_over: bool, replay: int, escape: str) -> None:
+def attach(
+    settings: Settings, name: str | None, *, read_only: bool, take_over: bool, replay: int, escape: str, safe: bool
+) -> None:
     """Attach."""
     from ubmc.cli.console_terminal import Wanted, run
 
@@ -97,7 +103,7 @@ def attach(settings: Settings, name: str | None, read_only: bool, take_over: boo
         raise click.UsageError("--escape is one character, or nothing")
     with settings.connect() as client:
         chosen = name_one(client, CONSOLES, name)
-        wanted = Wanted(client.url, client.token, client.trust, chosen, not read_only, take_over, replay, escape)
+        wanted = Wanted(client.url, client.token, client.trust, chosen, not read_only, take_over, replay, escape, safe)
     run(wanted)
 
 
@@ -130,26 +136,33 @@ def set_(settings: Settings, /, name: str | None, **given: Any) -> None:
     settings.output.show(answer, CONSOLES.facts, answer.console)
 
 
+_take_over = click.option("--take-over", is_flag=True, help="Take the right to write away from whoever has it.")
+
+
 @console.command("break", help="Send a BREAK to the host.")
 @click.argument("name", required=False)
+@_take_over
 @pass_settings
-def break_(settings: Settings, name: str | None) -> None:
+def break_(settings: Settings, name: str | None, *, take_over: bool) -> None:
     """Send a BREAK."""
     with settings.connect() as client:
         chosen = name_one(client, CONSOLES, name)
-        answer = client.ask(ConsoleService.SendConsoleBreak, SendConsoleBreakRequest(name=chosen))
+        request = SendConsoleBreakRequest(name=chosen, take_over=take_over)
+        answer = client.ask(ConsoleService.SendConsoleBreak, request)
     settings.output.say(answer, f"{printable(chosen)}: BREAK was sent")
 
 
 @console.command("sysrq", help="Send a magic SysRq to a host that runs Linux: BREAK and KEY, such as h for help.")
 @click.argument("key")
 @click.argument("name", required=False)
+@_take_over
 @pass_settings
-def sysrq(settings: Settings, key: str, name: str | None) -> None:
+def sysrq(settings: Settings, key: str, name: str | None, *, take_over: bool) -> None:
     """Send a SysRq."""
     with settings.connect() as client:
         chosen = name_one(client, CONSOLES, name)
-        answer = client.ask(ConsoleService.SendConsoleSysRq, SendConsoleSysRqRequest(name=chosen, key=key))
+        request = SendConsoleSysRqRequest(name=chosen, key=key, take_over=take_over)
+        answer = client.ask(ConsoleService.SendConsoleSysRq, request)
     settings.output.say(answer, f"{printable(chosen)}: SysRq {printable(key)} was sent")
 
 
@@ -164,12 +177,16 @@ def release(settings: Settings, name: str | None) -> None:
     settings.output.say(answer, f"{printable(chosen)}: {printable(answer.user) or 'nobody'} wrote")
 
 
-@console.command("recording", help="Write the recording to standard output, as it is: it may hold what terminals obey.")
+@console.command(
+    "recording", help="Write the recording to standard output; to a terminal without what reaches out of the terminal."
+)
 @click.argument("name", required=False)
 @click.option("--delete", is_flag=True, help="Throw it away instead.")
+@click.option("--raw", is_flag=True, help="As it is, to a terminal too, which obeys what is in it.")
 @pass_settings
-def recording(settings: Settings, name: str | None, delete: bool) -> None:
+def recording(settings: Settings, name: str | None, *, delete: bool, raw: bool) -> None:
     """Read or delete the recording."""
+    shown = TerminalFilter() if sys.stdout.isatty() and not raw else None
     with settings.connect() as client:
         chosen = name_one(client, CONSOLES, name)
         if delete:
@@ -182,6 +199,6 @@ def recording(settings: Settings, name: str | None, delete: bool) -> None:
             data = client.ask(ConsoleService.ReadConsoleRecording, request).data
             if not data:
                 return
-            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.write(shown.feed(data) if shown is not None else data)
             sys.stdout.buffer.flush()
             offset += len(data)

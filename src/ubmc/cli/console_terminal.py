@@ -11,7 +11,7 @@ import termios
 import time
 import tty
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ubmc.cli.terminal import printable
@@ -20,6 +20,7 @@ from ubmc.client.trust import Trust
 from ubmc.kit.errors import UbmcError, Unavailable
 from ubmc.protocols import console as frames
 from ubmc.protocols.escape import Command, Escape, help_lines
+from ubmc.protocols.terminal_filter import TerminalFilter
 
 READ_BYTES = 16 * 1024
 RETRY_SECONDS = 0.5
@@ -41,6 +42,8 @@ class Wanted:
     replay_bytes: int
     escape: str
     """The character that begins a command; empty: none does."""
+    safe: bool = False
+    """Show only what cannot reach out of the terminal."""
 
 
 @contextlib.contextmanager
@@ -58,6 +61,15 @@ def raw_terminal() -> Iterator[bool]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
+@contextlib.contextmanager
+def _masked(how: int, back: int) -> Iterator[None]:
+    signal.pthread_sigmask(how, _LEFT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(back, _LEFT)
+
+
 class LeaveError(Exception):
     """The person has had enough."""
 
@@ -71,7 +83,9 @@ class Session:
         self._escape = Escape(wanted.escape if terminal else "")
         self._resume: tuple[str, int] | None = None
         self._take_over = wanted.take_over
+        self._greeting: frames.Hello | None = None  # is said once it is known who writes
         self._state: frames.Hello | frames.State | None = None
+        self._filter = TerminalFilter() if wanted.safe else None
         self._link: ConsoleLink | None = None
         self._linked = asyncio.Event()
 
@@ -81,6 +95,10 @@ class Session:
         assert me is not None
         for number in _LEFT:
             loop.add_signal_handler(number, me.cancel)
+        with _masked(signal.SIG_UNBLOCK, signal.SIG_BLOCK):
+            await self._run()
+
+    async def _run(self) -> None:
         tasks = [asyncio.create_task(self._keep_attached()), asyncio.create_task(self._read_keys())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -113,13 +131,14 @@ class Session:
             delay = min(delay * 2, LONGEST_RETRY_SECONDS)
 
     async def _attach(self) -> ConsoleLink:
+        """Attach to read, unless it is a take-over: whoever may write asks for that then, and nobody is refused."""
         wanted = self._wanted
         return await attach(
             wanted.url,
             wanted.token,
             wanted.name,
             trust=wanted.trust,
-            write=wanted.write,
+            write=self._take_over,
             take_over=self._take_over,
             replay_bytes=wanted.replay_bytes,
             resume=self._resume,
@@ -127,23 +146,23 @@ class Session:
 
     async def _read_console(self, link: ConsoleLink) -> None:
         self._link = link
-        self._linked.set()
         try:
             async with contextlib.aclosing(link.received()) as stream:
                 async for frame in stream:
-                    await self._take(frame)
+                    if isinstance(frame, frames.Hello):
+                        await self._begin(link, frame)
+                    else:
+                        await self._take(frame)
         finally:
             self._linked.clear()
             self._link = None
 
     async def _take(self, frame: frames.Frame) -> None:
         match frame:
-            case frames.Hello():
-                self._greet(frame)
             case frames.Output(offset, data):
                 assert self._resume is not None
                 self._resume = (self._resume[0], offset + len(data))
-                await _write_all(sys.stdout.fileno(), data)
+                await _write_all(sys.stdout.fileno(), self._filter.feed(data) if self._filter is not None else data)
             case frames.Missed(start, end):
                 assert self._resume is not None
                 self._resume = (self._resume[0], end)
@@ -151,8 +170,20 @@ class Session:
             case frames.State():
                 self._tell_state(frame)
 
-    def _greet(self, hello: frames.Hello) -> None:
-        if self._resume is None:
+    async def _begin(self, link: ConsoleLink, hello: frames.Hello) -> None:
+        first, asks = self._resume is None, self._wanted.write and hello.may_write and not hello.writing
+        if asks:
+            await link.send(frames.Take())  # a STATE comes
+        self._greeting = hello if first and asks else None
+        if self._greeting is None:
+            self._greet(hello, first=first)
+        self._resume = (hello.epoch, hello.start)
+        self._take_over = False  # after a reconnection nobody is to be thrown out
+        self._state = hello
+        self._linked.set()  # what is typed goes behind that
+
+    def _greet(self, hello: frames.Hello, *, first: bool) -> None:
+        if first:
             how = "you write" if hello.writing else f"{hello.writer or 'nobody'} writes, you read"
             escape = self._wanted.escape
             keys = f"; {escape}? for help, {escape}. ends" if self._terminal and escape else ""
@@ -163,20 +194,15 @@ class Session:
             self._notice("attached again")
         if not hello.connected:
             self._notice(f"the line does not work now: {hello.reason}")
-        self._resume = (hello.epoch, hello.start)
-        self._take_over = False  # after a reconnection nobody is to be thrown out
-        self._state = hello
 
     def _tell_state(self, state: frames.State) -> None:
         before, self._state = self._state, state
-        if before is None:
-            return
-        if state.connected != before.connected:
-            self._notice("the line works again" if state.connected else f"the line is lost: {state.reason}")
-        elif state.writing != before.writing:
-            self._notice("you write" if state.writing else f"you read: {state.reason or 'released'}")
-        elif state.reason and state.reason != before.reason:
-            self._notice(state.reason)
+        greeting, self._greeting = self._greeting, None
+        if greeting is not None:
+            before = replace(greeting, writing=state.writing, writer=state.writer, reason=state.reason)
+            self._greet(replace(before, reason=greeting.reason), first=True)
+        if before is not None and (told := frames.changes(before, state)):
+            self._notice(told)
 
     # --- the keys ---------------------------------------------------------------------------------------------------
 
@@ -275,5 +301,10 @@ def run(wanted: Wanted) -> None:
     Raises:
         UbmcError: it cannot be reached, or not any more.
     """
-    with raw_terminal() as terminal, contextlib.suppress(asyncio.CancelledError):
+    # Where no handler stands yet, or none any more, a signal waits until the terminal is as it was.
+    with (
+        _masked(signal.SIG_BLOCK, signal.SIG_UNBLOCK),
+        raw_terminal() as terminal,
+        contextlib.suppress(asyncio.CancelledError),
+    ):
         asyncio.run(Session(wanted, terminal=terminal).run())

@@ -187,20 +187,23 @@ def show_certificate(settings: Settings, pem: bool) -> None:
 @click.argument("common_name")
 @click.option("--san", "names", multiple=True, metavar="NAME|ADDRESS", help="What it is good for; may be repeated.")
 @click.option("--organization", default="", help="Whose it is.")
+@click.option("--unit", "organizational_unit", default="", help="Which part of it.")
+@click.option("--city", "locality", default="", help="Where it is.")
+@click.option("--state", "state_or_province", default="", help="In which state or province.")
 @click.option("--country", default="", metavar="XX", help="Two letters.")
+@click.option("--email", default="", help="Whom to write to.")
 @click.option("--key", "key", type=click.Choice(list(KEYS)), default="ec-p256", show_default=True)
 @pass_settings
 def request_certificate(
-    settings: Settings, common_name: str, names: tuple[str, ...], organization: str, country: str, key: str
+    settings: Settings, /, common_name: str, names: tuple[str, ...], key: str, **subject: str
 ) -> None:
     """Make a new key in the BMC and print the signing request for it."""
     request = CreateSigningRequestRequest(
         name=HTTPS,
         common_name=common_name,
         alternative_names=list(names),
-        organization=organization,
-        country=country,
         key_type=KEYS[key],
+        **subject,
     )
     with settings.connect() as client:
         answer = client.ask(SecurityService.CreateSigningRequest, request)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import click
-from protobuf.wkt import Timestamp
+from protobuf.wkt import Duration
 
 from ubmc.cli.resource import Listing, add_list
 from ubmc.cli.role import PRIVILEGES, privileges_of
@@ -25,6 +23,8 @@ TOKENS = Listing(
     key="id",
 )
 
+_DAY_SECONDS = 86400.0
+
 token = Noun("token", help="Tokens for programs: make, list and delete them.")
 add_list(token, TOKENS)
 
@@ -40,10 +40,10 @@ add_list(token, TOKENS)
 @pass_settings
 def add(settings: Settings, name: str, user: str, scopes: tuple[str, ...], days: int) -> None:
     """Make a token, and show it once."""
-    ends = Timestamp.from_datetime(datetime.now(UTC) + timedelta(days=days))
-    made = Token(user=user, name=name, scopes=privileges_of(scopes), expire_time=ends)
+    wanted = Token(user=user, name=name, scopes=privileges_of(scopes))
+    request = CreateTokenRequest(token=wanted, lifetime=Duration.from_seconds(days * _DAY_SECONDS))
     with settings.connect() as client:
-        answer = client.ask(TokenService.CreateToken, CreateTokenRequest(token=made))
+        answer = client.ask(TokenService.CreateToken, request)
     note("this is shown only now; it goes into the header Authorization: Bearer TOKEN")
     settings.output.say(answer, printable(answer.secret))
 

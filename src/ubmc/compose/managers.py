@@ -23,7 +23,7 @@ from ubmc.kit.process import Factory, Place
 from ubmc.kit.secrets import FILE_NAME, DeviceKey
 from ubmc.kit.service import Service
 from ubmc.layout import Layout
-from ubmc.plans.assets import asset_plans
+from ubmc.plans.assets import asset_plans, inventory_options
 from ubmc.plans.hosts import host_plans
 from ubmc.plans.network import network_plan
 from ubmc.services.eventlog.push import EventPush, Outside
@@ -118,7 +118,13 @@ def _managers(program: Program, layout: Layout, given_key: DeviceKey | None, pla
     ]
     spec, folder = program.board.spec, machine_folder(program.state)
     services.append(
-        InventoryManager(asset_plans(spec), partial(build_asset_sources, spec, folder), expendable, precious)
+        InventoryManager(
+            asset_plans(spec),
+            partial(build_asset_sources, spec, folder),
+            expendable,
+            precious,
+            options=inventory_options(spec),
+        )
     )
     if spec.leds:
         duties = [Duty(led.name, led.role.value, led.component or "") for led in spec.leds]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from ubmc.kit.errors import ERRORS, Internal, Invalid, UbmcError, Violation
+from ubmc.kit.errors import ERRORS, Exhausted, Internal, Invalid, UbmcError, Violation
 from ubmc.kit.tracing import Trace
 from ubmc.v1alpha1.session_pb import Principal
 
@@ -93,6 +93,8 @@ def encode_error(error: UbmcError) -> tuple[str, bytes]:
     body: dict[str, object] = {"message": error.message}
     if error.violations:
         body["violations"] = [[v.field, v.rule, v.message] for v in error.violations]
+    if isinstance(error, Exhausted):
+        body["retry_seconds"] = error.retry_seconds
     return error.name, orjson.dumps(body)
 
 
@@ -101,6 +103,9 @@ def decode_error(name: str, body: bytes) -> UbmcError:
     try:
         content = orjson.loads(body)
         violations = [Violation(*(str(part) for part in v)) for v in content.get("violations", [])]
-        return ERRORS[name](str(content["message"]), violations=violations)
+        error = ERRORS[name](str(content["message"]), violations=violations)
+        if isinstance(error, Exhausted):
+            error.retry_seconds = float(content.get("retry_seconds", error.retry_seconds))
+        return error
     except (ValueError, KeyError, TypeError, AttributeError):
         return Internal("an error came that cannot be read")

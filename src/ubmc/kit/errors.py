@@ -86,9 +86,19 @@ class TimedOut(UbmcError):
 
 
 class Exhausted(UbmcError):
-    """A limit is reached: too many, too large, too often."""
+    """A limit is reached: too many, too large, too often.
+
+    Args:
+        message: which limit, and what to do.
+        violations: the fields that are wrong.
+        retry_seconds: when there may be room again; 0 if waiting does not help, as something has to be deleted first.
+    """
 
     name = "exhausted"
+
+    def __init__(self, message: str, *, violations: Sequence[Violation] = (), retry_seconds: float = 1.0) -> None:
+        super().__init__(message, violations=violations)
+        self.retry_seconds = retry_seconds
 
 
 class Internal(UbmcError):

@@ -30,6 +30,8 @@ class Update(Generic[T]):
     """Where to resume after this update."""
     snapshot: bool
     """It says how things are; it may repeat what the watcher has seen before."""
+    complete: bool
+    """With it everything there is has been told: no more of a snapshot, or of what was missed, waits behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Feed(Generic[T]):
                 change = self._ring[position - self._sequence]  # counted from the end
                 position = change.sequence
                 if key in ("", change.key):
-                    yield Update(change.item, self._cursor(position), snapshot=False)
+                    complete = not self._waits(position, key)
+                    yield Update(change.item, self._cursor(position), snapshot=False, complete=complete)
             else:
                 await self._changed.wait()
 
@@ -108,7 +111,15 @@ class Feed(Generic[T]):
         end = self._sequence
         wanted = [change for change in self._latest.values() if key in ("", change.key)]
         for index, change in enumerate(wanted, 1):
-            yield Update(change.item, self._cursor(end if index == len(wanted) else change.sequence), snapshot=True)
+            last = index == len(wanted)
+            cursor = self._cursor(end if last else change.sequence)
+            yield Update(change.item, cursor, snapshot=True, complete=last)
+
+    def _waits(self, position: int, key: str) -> bool:
+        """Whether there is a change behind a position that is in the ring."""
+        if not key:
+            return position < self._sequence
+        return any(change.key == key and change.sequence > position for change in self._ring)
 
     def _cursor(self, sequence: int) -> str:
         return f"{self._epoch}:{sequence}"

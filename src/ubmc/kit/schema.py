@@ -27,6 +27,7 @@ from ubmc.v1alpha1.event_kind_pb import ext_event
 
 PACKAGE = "ubmc.v1alpha1"
 _EVERYWHERE = frozenset({f"{PACKAGE}.ProcessService"})  # answered by all processes, not by one owner
+_AT_DOOR = frozenset({f"{PACKAGE}.LiveService"})  # made by the door of other calls, answered by nobody on the bus
 
 Token = Unary[Any, Any] | ServerStream[Any, Any]
 
@@ -86,6 +87,8 @@ class Method:
     """It answers with a stream."""
     everywhere: bool
     """All processes answer it, not one owner."""
+    at_door: bool
+    """The door makes its answer of other calls; on the bus nobody answers it."""
 
     @property
     def privilege(self) -> Privilege:
@@ -209,6 +212,7 @@ def _method(token: Token, desc: DescMethod) -> Method:
         audited=access.audited,
         streams=isinstance(token, ServerStream),
         everywhere=token.service in _EVERYWHERE,
+        at_door=token.service in _AT_DOOR,
     )
 
 

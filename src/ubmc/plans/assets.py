@@ -5,7 +5,7 @@ from __future__ import annotations
 from ubmc.boards.spec import BoardSpec
 from ubmc.boards.spec_assets import AssetSpec
 from ubmc.hw.inventory.port import AssetFacts, Kind
-from ubmc.services.inventorymgr.plan import AssetPlan
+from ubmc.services.inventorymgr.plan import AssetPlan, Options
 
 
 def asset_plans(spec: BoardSpec) -> tuple[AssetPlan, ...]:
@@ -20,6 +20,11 @@ def asset_plans(spec: BoardSpec) -> tuple[AssetPlan, ...]:
     ]
     implied = (AssetPlan(facts) for facts in known if facts.name not in named)
     return (*implied, *(AssetPlan(_facts(asset), asset.presence or "") for asset in spec.assets))
+
+
+def inventory_options(spec: BoardSpec) -> Options:
+    """How often inventorymgr looks at them."""
+    return Options(poll_seconds=spec.inventory.interval, fru_seconds=spec.inventory.fru_interval)
 
 
 def _facts(asset: AssetSpec) -> AssetFacts:

@@ -162,6 +162,15 @@ class State(_Told):
     """Why it does not, or why this attachment does not write any more: for people."""
 
 
+def changes(before: Hello | State, now: State) -> str:
+    """What a person at a terminal is told when the state of the console has changed; empty for nothing."""
+    if now.connected != before.connected:
+        return "the line works again" if now.connected else f"the line is lost: {now.reason}"
+    if now.writing != before.writing:
+        return "you write" if now.writing else f"you read: {now.reason or 'released'}"
+    return now.reason if now.reason != before.reason else ""
+
+
 @dataclass(frozen=True, slots=True)
 class End(_Told):
     """The attachment is over."""

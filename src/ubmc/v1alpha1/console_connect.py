@@ -71,19 +71,19 @@ class ConsoleService(Protocol):
 
     async def write_console(self, request: WriteConsoleRequest, ctx: RequestContext[WriteConsoleRequest, WriteConsoleResponse], /) -> WriteConsoleResponse:
         """
-        Writes bytes to the host; answers when the line has taken them. ABORTED while somebody else is the writer.
+        Writes bytes to the host; answers when the line has taken them. ABORTED while somebody is the writer.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def send_console_break(self, request: SendConsoleBreakRequest, ctx: RequestContext[SendConsoleBreakRequest, SendConsoleBreakResponse], /) -> SendConsoleBreakResponse:
         """
-        Sends a BREAK to the host.
+        Sends a BREAK to the host. ABORTED while somebody is the writer.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
     async def send_console_sys_rq(self, request: SendConsoleSysRqRequest, ctx: RequestContext[SendConsoleSysRqRequest, SendConsoleSysRqResponse], /) -> SendConsoleSysRqResponse:
         """
-        Sends a magic SysRq to a host that runs Linux: BREAK and a letter.
+        Sends a magic SysRq to a host that runs Linux: BREAK and a letter. ABORTED while somebody is the writer.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -413,7 +413,7 @@ class ConsoleServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> WriteConsoleResponse:
         """
-        Writes bytes to the host; answers when the line has taken them. ABORTED while somebody else is the writer.
+        Writes bytes to the host; answers when the line has taken them. ABORTED while somebody is the writer.
         """
         return await self.execute_unary(
             request=request,
@@ -436,7 +436,7 @@ class ConsoleServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> SendConsoleBreakResponse:
         """
-        Sends a BREAK to the host.
+        Sends a BREAK to the host. ABORTED while somebody is the writer.
         """
         return await self.execute_unary(
             request=request,
@@ -459,7 +459,7 @@ class ConsoleServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> SendConsoleSysRqResponse:
         """
-        Sends a magic SysRq to a host that runs Linux: BREAK and a letter.
+        Sends a magic SysRq to a host that runs Linux: BREAK and a letter. ABORTED while somebody is the writer.
         """
         return await self.execute_unary(
             request=request,

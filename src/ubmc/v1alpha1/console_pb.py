@@ -587,7 +587,7 @@ class WatchConsolesRequest(Message[_WatchConsolesRequestFields]):
         name: str
         cursor: str
 
-_WatchConsolesResponseFields: TypeAlias = Literal["console", "cursor", "snapshot"]
+_WatchConsolesResponseFields: TypeAlias = Literal["console", "cursor", "snapshot", "complete"]
 
 class WatchConsolesResponse(Message[_WatchConsolesResponseFields]):
     """
@@ -616,9 +616,15 @@ class WatchConsolesResponse(Message[_WatchConsolesResponseFields]):
             ```proto
             bool snapshot = 3;
             ```
+        complete:
+            Everything there is has been told with this update: no more of a snapshot, or of what was missed, waits behind it.
+
+            ```proto
+            bool complete = 4;
+            ```
     """
 
-    __slots__ = ("console", "cursor", "snapshot")
+    __slots__ = ("console", "cursor", "snapshot", "complete")
 
     if TYPE_CHECKING:
 
@@ -628,12 +634,14 @@ class WatchConsolesResponse(Message[_WatchConsolesResponseFields]):
             console: Console | None = None,
             cursor: str = "",
             snapshot: bool = False,
+            complete: bool = False,
         ) -> None:
             pass
 
         console: Console | None
         cursor: str
         snapshot: bool
+        complete: bool
 
 _UpdateConsoleRequestFields: TypeAlias = Literal["console", "update_mask"]
 
@@ -940,7 +948,7 @@ class WriteConsoleResponse(Message[_WriteConsoleResponseFields]):
 
         written_bytes: int
 
-_SendConsoleBreakRequestFields: TypeAlias = Literal["name", "duration_seconds"]
+_SendConsoleBreakRequestFields: TypeAlias = Literal["name", "duration_seconds", "take_over"]
 
 class SendConsoleBreakRequest(Message[_SendConsoleBreakRequestFields]):
     """
@@ -963,9 +971,15 @@ class SendConsoleBreakRequest(Message[_SendConsoleBreakRequestFields]):
             ```proto
             double duration_seconds = 2;
             ```
+        take_over:
+            Take the right to write away from whoever has it.
+
+            ```proto
+            bool take_over = 3;
+            ```
     """
 
-    __slots__ = ("name", "duration_seconds")
+    __slots__ = ("name", "duration_seconds", "take_over")
 
     if TYPE_CHECKING:
 
@@ -974,11 +988,13 @@ class SendConsoleBreakRequest(Message[_SendConsoleBreakRequestFields]):
             *,
             name: str = "",
             duration_seconds: float = 0,
+            take_over: bool = False,
         ) -> None:
             pass
 
         name: str
         duration_seconds: float
+        take_over: bool
 
 _SendConsoleBreakResponseFields: TypeAlias = NoReturn
 
@@ -1000,7 +1016,7 @@ class SendConsoleBreakResponse(Message[_SendConsoleBreakResponseFields]):
         ) -> None:
             pass
 
-_SendConsoleSysRqRequestFields: TypeAlias = Literal["name", "key"]
+_SendConsoleSysRqRequestFields: TypeAlias = Literal["name", "key", "take_over"]
 
 class SendConsoleSysRqRequest(Message[_SendConsoleSysRqRequestFields]):
     """
@@ -1023,9 +1039,15 @@ class SendConsoleSysRqRequest(Message[_SendConsoleSysRqRequestFields]):
             ```proto
             string key = 2;
             ```
+        take_over:
+            Take the right to write away from whoever has it.
+
+            ```proto
+            bool take_over = 3;
+            ```
     """
 
-    __slots__ = ("name", "key")
+    __slots__ = ("name", "key", "take_over")
 
     if TYPE_CHECKING:
 
@@ -1034,11 +1056,13 @@ class SendConsoleSysRqRequest(Message[_SendConsoleSysRqRequestFields]):
             *,
             name: str = "",
             key: str = "",
+            take_over: bool = False,
         ) -> None:
             pass
 
         name: str
         key: str
+        take_over: bool
 
 _SendConsoleSysRqResponseFields: TypeAlias = NoReturn
 
@@ -1496,7 +1520,7 @@ class ConsoleDetach(Message[_ConsoleDetachFields]):
         read_bytes: int
         written_bytes: int
 
-_ConsoleTakeOverFields: TypeAlias = Literal["name", "user", "before"]
+_ConsoleTakeOverFields: TypeAlias = Literal["name", "user", "before", "source"]
 
 class ConsoleTakeOver(Message[_ConsoleTakeOverFields]):
     """
@@ -1525,9 +1549,15 @@ class ConsoleTakeOver(Message[_ConsoleTakeOverFields]):
             ```proto
             string before = 3;
             ```
+        source:
+            From where whoever writes now came; empty for the BMC itself.
+
+            ```proto
+            string source = 4;
+            ```
     """
 
-    __slots__ = ("name", "user", "before")
+    __slots__ = ("name", "user", "before", "source")
 
     if TYPE_CHECKING:
 
@@ -1537,14 +1567,16 @@ class ConsoleTakeOver(Message[_ConsoleTakeOverFields]):
             name: str = "",
             user: str = "",
             before: str = "",
+            source: str = "",
         ) -> None:
             pass
 
         name: str
         user: str
         before: str
+        source: str
 
-_ConsoleWriteFields: TypeAlias = Literal["name", "user", "door"]
+_ConsoleWriteFields: TypeAlias = Literal["name", "user", "door", "source"]
 
 class ConsoleWrite(Message[_ConsoleWriteFields]):
     """
@@ -1573,9 +1605,15 @@ class ConsoleWrite(Message[_ConsoleWriteFields]):
             ```proto
             string door = 3;
             ```
+        source:
+            From where.
+
+            ```proto
+            string source = 4;
+            ```
     """
 
-    __slots__ = ("name", "user", "door")
+    __slots__ = ("name", "user", "door", "source")
 
     if TYPE_CHECKING:
 
@@ -1585,12 +1623,14 @@ class ConsoleWrite(Message[_ConsoleWriteFields]):
             name: str = "",
             user: str = "",
             door: str = "",
+            source: str = "",
         ) -> None:
             pass
 
         name: str
         user: str
         door: str
+        source: str
 
 _ConsoleSightingFields: TypeAlias = Literal["name", "sight", "progress", "text"]
 
@@ -1616,7 +1656,8 @@ class ConsoleSighting(Message[_ConsoleSightingFields]):
             ubmc.v1alpha1.ConsoleSight sight = 2;
             ```
         progress:
-            How far the boot has come, for BOOT_PROGRESS.
+            How far the boot has come, if it shows that: always for BOOT_PROGRESS, and for a login prompt that is the last of a
+            boot. A host whose board does not tell has this as its own `boot_progress` then.
 
             ```proto
             ubmc.v1alpha1.BootProgress progress = 3;
@@ -1796,7 +1837,7 @@ class ConsoleSight(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x1bubmc/v1alpha1/console.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto\x1a\x18ubmc/v1alpha1/host.proto"\x9f\x02\n\x11ConsoleAttachment\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source\x12\x12\n\x04door\x18\x04 \x01(\tR\x04door\x12\x16\n\x06writer\x18\x05 \x01(\x08R\x06writer\x12;\n\x0bcreate_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1d\n\nread_bytes\x18\x07 \x01(\x03R\treadBytes\x12#\n\rwritten_bytes\x18\x08 \x01(\x03R\x0cwrittenBytes\x12!\n\x0cmissed_bytes\x18\t \x01(\x03R\x0bmissedBytes"\xbe\x02\n\x0fConsoleSettings\x12)\n\tbaud_rate\x18\x01 \x01(\x05R\x08baudRateB\x0c\xbaH\t\x1a\x07\x18\x80\x92\xf4\x01(\x00\x12G\n\x0cflow_control\x18\x02 \x01(\x0e2\x1a.ubmc.v1alpha1.FlowControlR\x0bflowControlB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x0creplay_bytes\x18\x03 \x01(\x03R\x0breplayBytesB\x0c\xbaH\t"\x07\x18\x80\x80\x80\x08(\x00\x12\x1c\n\trecording\x18\x04 \x01(\x08R\trecording\x125\n\x0frecording_bytes\x18\x05 \x01(\x03R\x0erecordingBytesB\x0c\xbaH\t"\x07\x18\x80\x80\x80 (\x00\x121\n\nredactions\x18\x06 \x03(\tR\nredactionsB\x11\xbaH\x0e\x92\x01\x0b\x10 "\x07r\x05\x10\x01\x18\xc8\x01"\xd7\x05\n\x07Console\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x123\n\x04line\x18\x03 \x01(\x0e2\x1f.ubmc.v1alpha1.ConsoleLineStateR\x04line\x12\x1f\n\x0bline_reason\x18\x04 \x01(\tR\nlineReason\x12:\n\x08settings\x18\x05 \x01(\x0b2\x1e.ubmc.v1alpha1.ConsoleSettingsR\x08settings\x12\x14\n\x05epoch\x18\x06 \x01(\tR\x05epoch\x12!\n\x0cstart_offset\x18\x07 \x01(\x03R\x0bstartOffset\x12\x1d\n\nend_offset\x18\x08 \x01(\x03R\tendOffset\x12#\n\rwritten_bytes\x18\t \x01(\x03R\x0cwrittenBytes\x12\x1d\n\nlost_bytes\x18\n \x01(\x03R\tlostBytes\x12\x16\n\x06writer\x18\x0b \x01(\tR\x06writer\x12B\n\x0battachments\x18\x0c \x03(\x0b2 .ubmc.v1alpha1.ConsoleAttachmentR\x0battachments\x12"\n\rhas_baud_rate\x18\r \x01(\x08R\x0bhasBaudRate\x12?\n\rflow_controls\x18\x0e \x03(\x0e2\x1a.ubmc.v1alpha1.FlowControlR\x0cflowControls\x12\x1b\n\thas_break\x18\x0f \x01(\x08R\x08hasBreak\x12D\n\x10last_output_time\x18\x10 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0elastOutputTime\x12%\n\x0erecorded_bytes\x18\x11 \x01(\x03R\rrecordedBytes\x12+\n\x11recording_problem\x18\x12 \x01(\tR\x10recordingProblem"U\n\x0bConsoleMark\x12\x16\n\x06offset\x18\x01 \x01(\x03R\x06offset\x12.\n\x04time\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time"g\n\x13ListConsolesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\'\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x01"r\n\x14ListConsolesResponse\x122\n\x08consoles\x18\x01 \x03(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x08consoles\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"2\n\x11GetConsoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@"F\n\x12GetConsoleResponse\x120\n\x07console\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x07console"T\n\x14WatchConsolesRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\x06cursor\x18\x02 \x01(\tR\x06cursorB\x07\xbaH\x04r\x02\x18@"}\n\x15WatchConsolesResponse\x120\n\x07console\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x07console\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1a\n\x08snapshot\x18\x03 \x01(\x08R\x08snapshot"\x8d\x01\n\x14UpdateConsoleRequest\x128\n\x07console\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x07consoleB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"I\n\x15UpdateConsoleResponse\x120\n\x07console\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x07console"\x81\x02\n\x12ReadConsoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1f\n\x06offset\x18\x02 \x01(\x03R\x06offsetB\x07\xbaH\x04"\x02(\x00\x12\x1d\n\x05epoch\x18\x03 \x01(\tR\x05epochB\x07\xbaH\x04r\x02\x18@\x12&\n\ntail_bytes\x18\x04 \x01(\x03R\ttailBytesB\x07\xbaH\x04"\x02(\x00\x12(\n\tmax_bytes\x18\x05 \x01(\x05R\x08maxBytesB\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00\x12:\n\x0cwait_seconds\x18\x06 \x01(\x01R\x0bwaitSecondsB\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x14@)\x00\x00\x00\x00\x00\x00\x00\x00"\xec\x01\n\x13ReadConsoleResponse\x12\x12\n\x04data\x18\x01 \x01(\x0cR\x04data\x12\x14\n\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x1f\n\x0bnext_offset\x18\x04 \x01(\x03R\nnextOffset\x12!\n\x0cmissed_bytes\x18\x05 \x01(\x03R\x0bmissedBytes\x12\x1d\n\nend_offset\x18\x06 \x01(\x03R\tendOffset\x120\n\x05marks\x18\x07 \x03(\x0b2\x1a.ubmc.v1alpha1.ConsoleMarkR\x05marks"r\n\x13WriteConsoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1f\n\x04data\x18\x02 \x01(\x0cR\x04dataB\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x04\x12\x1b\n\ttake_over\x18\x03 \x01(\x08R\x08takeOver";\n\x14WriteConsoleResponse\x12#\n\rwritten_bytes\x18\x01 \x01(\x05R\x0cwrittenBytes"|\n\x17SendConsoleBreakRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12B\n\x10duration_seconds\x18\x02 \x01(\x01R\x0fdurationSecondsB\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00"\x1a\n\x18SendConsoleBreakResponse"]\n\x17SendConsoleSysRqRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12#\n\x03key\x18\x02 \x01(\tR\x03keyB\x11\xbaH\x0er\x0c2\n^[0-9a-z]$"\x1a\n\x18SendConsoleSysRqResponse"6\n\x15ReleaseConsoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@",\n\x16ReleaseConsoleResponse\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user"\x87\x01\n\x1bReadConsoleRecordingRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1f\n\x06offset\x18\x02 \x01(\x03R\x06offsetB\x07\xbaH\x04"\x02(\x00\x12(\n\tmax_bytes\x18\x03 \x01(\x05R\x08maxBytesB\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00"Y\n\x1cReadConsoleRecordingResponse\x12\x12\n\x04data\x18\x01 \x01(\x0cR\x04data\x12%\n\x0erecorded_bytes\x18\x02 \x01(\x03R\rrecordedBytes">\n\x1dDeleteConsoleRecordingRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@" \n\x1eDeleteConsoleRecordingResponse"\xd2\x01\n\x12OpenConsoleRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04door\x18\x02 \x01(\tR\x04door\x127\n\x07writing\x18\x03 \x01(\x0e2\x1d.ubmc.v1alpha1.ConsoleWritingR\x07writing\x12\x18\n\x06offset\x18\x04 \x01(\x03H\x00R\x06offset\x12#\n\x0creplay_bytes\x18\x05 \x01(\x03H\x00R\x0breplayBytes\x12\x14\n\x05epoch\x18\x06 \x01(\tR\x05epochB\x06\n\x04from"E\n\x13OpenConsoleResponse\x12\x16\n\x06socket\x18\x01 \x01(\tR\x06socket\x12\x16\n\x06ticket\x18\x02 \x01(\x0cR\x06ticket"\xc8\x01\n\rConsoleAttach\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04door\x18\x03 \x01(\tR\x04door\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source:c\x92\xb5\x18_\n\x07console\x12\x10Console.Attached\x1a@{user} attached to the console of {name} by {door} from {source} \x01"\xb5\x02\n\rConsoleDetach\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04door\x18\x03 \x01(\tR\x04door\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source\x12\x1d\n\nread_bytes\x18\x05 \x01(\x03R\treadBytes\x12#\n\rwritten_bytes\x18\x06 \x01(\x03R\x0cwrittenBytes:\x8b\x01\x92\xb5\x18\x86\x01\n\x07console\x12\x10Console.Detached\x1ag{user} detached from the console of {name} after reading {read_bytes} and writing {written_bytes} bytes \x01"\xab\x01\n\x0fConsoleTakeOver\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06before\x18\x03 \x01(\tR\x06before:X\x92\xb5\x18T\n\x07console\x12\x11Console.TakenOver\x1a4{user} took the console of {name} over from {before} \x02"\x93\x01\n\x0cConsoleWrite\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04door\x18\x03 \x01(\tR\x04door:G\x92\xb5\x18C\n\x07console\x12\x0fConsole.Written\x1a%{user} wrote to the console of {name} \x01"\xe9\x01\n\x0fConsoleSighting\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x121\n\x05sight\x18\x02 \x01(\x0e2\x1b.ubmc.v1alpha1.ConsoleSightR\x05sight\x127\n\x08progress\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.BootProgressR\x08progress\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text:B\x92\xb5\x18>\n\x07console\x12\x0cConsole.Seen\x1a#the console of {name} shows: {text} \x01*}\n\x10ConsoleLineState\x12"\n\x1eCONSOLE_LINE_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cCONSOLE_LINE_STATE_CONNECTED\x10\x01\x12#\n\x1fCONSOLE_LINE_STATE_DISCONNECTED\x10\x02*w\n\x0bFlowControl\x12\x1c\n\x18FLOW_CONTROL_UNSPECIFIED\x10\x00\x12\x15\n\x11FLOW_CONTROL_NONE\x10\x01\x12\x19\n\x15FLOW_CONTROL_XON_XOFF\x10\x02\x12\x18\n\x14FLOW_CONTROL_RTS_CTS\x10\x03*m\n\x0eConsoleWriting\x12\x1f\n\x1bCONSOLE_WRITING_UNSPECIFIED\x10\x00\x12\x1b\n\x17CONSOLE_WRITING_IF_FREE\x10\x01\x12\x1d\n\x19CONSOLE_WRITING_TAKE_OVER\x10\x02*\x87\x01\n\x0cConsoleSight\x12\x1d\n\x19CONSOLE_SIGHT_UNSPECIFIED\x10\x00\x12\x1f\n\x1bCONSOLE_SIGHT_BOOT_PROGRESS\x10\x01\x12\x1e\n\x1aCONSOLE_SIGHT_LOGIN_PROMPT\x10\x02\x12\x17\n\x13CONSOLE_SIGHT_PANIC\x10\x032\xce\x0e\n\x0eConsoleService\x12\x80\x01\n\x0cListConsoles\x12".ubmc.v1alpha1.ListConsolesRequest\x1a#.ubmc.v1alpha1.ListConsolesResponse"\'\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/consoles\x12\x86\x01\n\nGetConsole\x12 .ubmc.v1alpha1.GetConsoleRequest\x1a!.ubmc.v1alpha1.GetConsoleResponse"3\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02$\x12"/api/v1alpha1/hosts/{name}/console\x12\x8b\x01\n\rWatchConsoles\x12#.ubmc.v1alpha1.WatchConsolesRequest\x1a$.ubmc.v1alpha1.WatchConsolesResponse"-\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1alpha1/consoles:watch0\x01\x12\x9f\x01\n\rUpdateConsole\x12#.ubmc.v1alpha1.UpdateConsoleRequest\x1a$.ubmc.v1alpha1.UpdateConsoleResponse"C\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x025:\x07console2*/api/v1alpha1/hosts/{console.name}/console\x12\x8e\x01\n\x0bReadConsole\x12!.ubmc.v1alpha1.ReadConsoleRequest\x1a".ubmc.v1alpha1.ReadConsoleResponse"8\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02)\x12\'/api/v1alpha1/hosts/{name}/console:read\x12\x94\x01\n\x0cWriteConsole\x12".ubmc.v1alpha1.WriteConsoleRequest\x1a#.ubmc.v1alpha1.WriteConsoleResponse";\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x02-:\x01*"(/api/v1alpha1/hosts/{name}/console:write\x12\xa4\x01\n\x10SendConsoleBreak\x12&.ubmc.v1alpha1.SendConsoleBreakRequest\x1a\'.ubmc.v1alpha1.SendConsoleBreakResponse"?\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x021:\x01*",/api/v1alpha1/hosts/{name}/console:sendBreak\x12\xa4\x01\n\x10SendConsoleSysRq\x12&.ubmc.v1alpha1.SendConsoleSysRqRequest\x1a\'.ubmc.v1alpha1.SendConsoleSysRqResponse"?\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x021:\x01*",/api/v1alpha1/hosts/{name}/console:sendSysRq\x12\x9c\x01\n\x0eReleaseConsole\x12$.ubmc.v1alpha1.ReleaseConsoleRequest\x1a%.ubmc.v1alpha1.ReleaseConsoleResponse"=\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x02/:\x01*"*/api/v1alpha1/hosts/{name}/console:release\x12\xb4\x01\n\x14ReadConsoleRecording\x12*.ubmc.v1alpha1.ReadConsoleRecordingRequest\x1a+.ubmc.v1alpha1.ReadConsoleRecordingResponse"C\x90\x02\x01\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x022\x120/api/v1alpha1/hosts/{name}/console:readRecording\x12\xbc\x01\n\x16DeleteConsoleRecording\x12,.ubmc.v1alpha1.DeleteConsoleRecordingRequest\x1a-.ubmc.v1alpha1.DeleteConsoleRecordingResponse"E\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x027:\x01*"2/api/v1alpha1/hosts/{name}/console:deleteRecording\x12u\n\x0bOpenConsole\x12!.ubmc.v1alpha1.OpenConsoleRequest\x1a".ubmc.v1alpha1.OpenConsoleResponse"\x1f\x8a\xb5\x18\x1b\x1a\x19\n\x06websrv\n\x06sshsrv\n\x07ipmisrvb\x06proto3',
+    b'\n\x1bubmc/v1alpha1/console.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto\x1a\x18ubmc/v1alpha1/host.proto"\x9f\x02\n\x11ConsoleAttachment\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source\x12\x12\n\x04door\x18\x04 \x01(\tR\x04door\x12\x16\n\x06writer\x18\x05 \x01(\x08R\x06writer\x12;\n\x0bcreate_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1d\n\nread_bytes\x18\x07 \x01(\x03R\treadBytes\x12#\n\rwritten_bytes\x18\x08 \x01(\x03R\x0cwrittenBytes\x12!\n\x0cmissed_bytes\x18\t \x01(\x03R\x0bmissedBytes"\xbe\x02\n\x0fConsoleSettings\x12)\n\tbaud_rate\x18\x01 \x01(\x05R\x08baudRateB\x0c\xbaH\t\x1a\x07\x18\x80\x92\xf4\x01(\x00\x12G\n\x0cflow_control\x18\x02 \x01(\x0e2\x1a.ubmc.v1alpha1.FlowControlR\x0bflowControlB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12/\n\x0creplay_bytes\x18\x03 \x01(\x03R\x0breplayBytesB\x0c\xbaH\t"\x07\x18\x80\x80\x80\x08(\x00\x12\x1c\n\trecording\x18\x04 \x01(\x08R\trecording\x125\n\x0frecording_bytes\x18\x05 \x01(\x03R\x0erecordingBytesB\x0c\xbaH\t"\x07\x18\x80\x80\x80 (\x00\x121\n\nredactions\x18\x06 \x03(\tR\nredactionsB\x11\xbaH\x0e\x92\x01\x0b\x10 "\x07r\x05\x10\x01\x18\xc8\x01"\xd7\x05\n\x07Console\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x123\n\x04line\x18\x03 \x01(\x0e2\x1f.ubmc.v1alpha1.ConsoleLineStateR\x04line\x12\x1f\n\x0bline_reason\x18\x04 \x01(\tR\nlineReason\x12:\n\x08settings\x18\x05 \x01(\x0b2\x1e.ubmc.v1alpha1.ConsoleSettingsR\x08settings\x12\x14\n\x05epoch\x18\x06 \x01(\tR\x05epoch\x12!\n\x0cstart_offset\x18\x07 \x01(\x03R\x0bstartOffset\x12\x1d\n\nend_offset\x18\x08 \x01(\x03R\tendOffset\x12#\n\rwritten_bytes\x18\t \x01(\x03R\x0cwrittenBytes\x12\x1d\n\nlost_bytes\x18\n \x01(\x03R\tlostBytes\x12\x16\n\x06writer\x18\x0b \x01(\tR\x06writer\x12B\n\x0battachments\x18\x0c \x03(\x0b2 .ubmc.v1alpha1.ConsoleAttachmentR\x0battachments\x12"\n\rhas_baud_rate\x18\r \x01(\x08R\x0bhasBaudRate\x12?\n\rflow_controls\x18\x0e \x03(\x0e2\x1a.ubmc.v1alpha1.FlowControlR\x0cflowControls\x12\x1b\n\thas_break\x18\x0f \x01(\x08R\x08hasBreak\x12D\n\x10last_output_time\x18\x10 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0elastOutputTime\x12%\n\x0erecorded_bytes\x18\x11 \x01(\x03R\rrecordedBytes\x12+\n\x11recording_problem\x18\x12 \x01(\tR\x10recordingProblem"U\n\x0bConsoleMark\x12\x16\n\x06offset\x18\x01 \x01(\x03R\x06offset\x12.\n\x04time\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time"g\n\x13ListConsolesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\'\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x08\xbaH\x05r\x03\x18\x80\x01"r\n\x14ListConsolesResponse\x122\n\x08consoles\x18\x01 \x03(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x08consoles\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"2\n\x11GetConsoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@"F\n\x12GetConsoleResponse\x120\n\x07console\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x07console"T\n\x14WatchConsolesRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\x06cursor\x18\x02 \x01(\tR\x06cursorB\x07\xbaH\x04r\x02\x18@"\x99\x01\n\x15WatchConsolesResponse\x120\n\x07console\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x07console\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1a\n\x08snapshot\x18\x03 \x01(\x08R\x08snapshot\x12\x1a\n\x08complete\x18\x04 \x01(\x08R\x08complete"\x8d\x01\n\x14UpdateConsoleRequest\x128\n\x07console\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x07consoleB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"I\n\x15UpdateConsoleResponse\x120\n\x07console\x18\x01 \x01(\x0b2\x16.ubmc.v1alpha1.ConsoleR\x07console"\x81\x02\n\x12ReadConsoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1f\n\x06offset\x18\x02 \x01(\x03R\x06offsetB\x07\xbaH\x04"\x02(\x00\x12\x1d\n\x05epoch\x18\x03 \x01(\tR\x05epochB\x07\xbaH\x04r\x02\x18@\x12&\n\ntail_bytes\x18\x04 \x01(\x03R\ttailBytesB\x07\xbaH\x04"\x02(\x00\x12(\n\tmax_bytes\x18\x05 \x01(\x05R\x08maxBytesB\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00\x12:\n\x0cwait_seconds\x18\x06 \x01(\x01R\x0bwaitSecondsB\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x14@)\x00\x00\x00\x00\x00\x00\x00\x00"\xec\x01\n\x13ReadConsoleResponse\x12\x12\n\x04data\x18\x01 \x01(\x0cR\x04data\x12\x14\n\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x1f\n\x0bnext_offset\x18\x04 \x01(\x03R\nnextOffset\x12!\n\x0cmissed_bytes\x18\x05 \x01(\x03R\x0bmissedBytes\x12\x1d\n\nend_offset\x18\x06 \x01(\x03R\tendOffset\x120\n\x05marks\x18\x07 \x03(\x0b2\x1a.ubmc.v1alpha1.ConsoleMarkR\x05marks"r\n\x13WriteConsoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1f\n\x04data\x18\x02 \x01(\x0cR\x04dataB\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x04\x12\x1b\n\ttake_over\x18\x03 \x01(\x08R\x08takeOver";\n\x14WriteConsoleResponse\x12#\n\rwritten_bytes\x18\x01 \x01(\x05R\x0cwrittenBytes"\x99\x01\n\x17SendConsoleBreakRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12B\n\x10duration_seconds\x18\x02 \x01(\x01R\x0fdurationSecondsB\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\ttake_over\x18\x03 \x01(\x08R\x08takeOver"\x1a\n\x18SendConsoleBreakResponse"z\n\x17SendConsoleSysRqRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12#\n\x03key\x18\x02 \x01(\tR\x03keyB\x11\xbaH\x0er\x0c2\n^[0-9a-z]$\x12\x1b\n\ttake_over\x18\x03 \x01(\x08R\x08takeOver"\x1a\n\x18SendConsoleSysRqResponse"6\n\x15ReleaseConsoleRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@",\n\x16ReleaseConsoleResponse\x12\x12\n\x04user\x18\x01 \x01(\tR\x04user"\x87\x01\n\x1bReadConsoleRecordingRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1f\n\x06offset\x18\x02 \x01(\x03R\x06offsetB\x07\xbaH\x04"\x02(\x00\x12(\n\tmax_bytes\x18\x03 \x01(\x05R\x08maxBytesB\x0b\xbaH\x08\x1a\x06\x18\x80\x80\x04(\x00"Y\n\x1cReadConsoleRecordingResponse\x12\x12\n\x04data\x18\x01 \x01(\x0cR\x04data\x12%\n\x0erecorded_bytes\x18\x02 \x01(\x03R\rrecordedBytes">\n\x1dDeleteConsoleRecordingRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@" \n\x1eDeleteConsoleRecordingResponse"\xd2\x01\n\x12OpenConsoleRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04door\x18\x02 \x01(\tR\x04door\x127\n\x07writing\x18\x03 \x01(\x0e2\x1d.ubmc.v1alpha1.ConsoleWritingR\x07writing\x12\x18\n\x06offset\x18\x04 \x01(\x03H\x00R\x06offset\x12#\n\x0creplay_bytes\x18\x05 \x01(\x03H\x00R\x0breplayBytes\x12\x14\n\x05epoch\x18\x06 \x01(\tR\x05epochB\x06\n\x04from"E\n\x13OpenConsoleResponse\x12\x16\n\x06socket\x18\x01 \x01(\tR\x06socket\x12\x16\n\x06ticket\x18\x02 \x01(\x0cR\x06ticket"\xc8\x01\n\rConsoleAttach\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04door\x18\x03 \x01(\tR\x04door\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source:c\x92\xb5\x18_\n\x07console\x12\x10Console.Attached\x1a@{user} attached to the console of {name} by {door} from {source} \x01"\xb5\x02\n\rConsoleDetach\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04door\x18\x03 \x01(\tR\x04door\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source\x12\x1d\n\nread_bytes\x18\x05 \x01(\x03R\treadBytes\x12#\n\rwritten_bytes\x18\x06 \x01(\x03R\x0cwrittenBytes:\x8b\x01\x92\xb5\x18\x86\x01\n\x07console\x12\x10Console.Detached\x1ag{user} detached from the console of {name} after reading {read_bytes} and writing {written_bytes} bytes \x01"\xce\x01\n\x0fConsoleTakeOver\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n\x06before\x18\x03 \x01(\tR\x06before\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source:c\x92\xb5\x18_\n\x07console\x12\x11Console.TakenOver\x1a?{user} ({source}) took the console of {name} over from {before} \x02"\xc3\x01\n\x0cConsoleWrite\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04door\x18\x03 \x01(\tR\x04door\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source:_\x92\xb5\x18[\n\x07console\x12\x0fConsole.Written\x1a={user} wrote to the console of {name} by {door} from {source} \x01"\xe9\x01\n\x0fConsoleSighting\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x121\n\x05sight\x18\x02 \x01(\x0e2\x1b.ubmc.v1alpha1.ConsoleSightR\x05sight\x127\n\x08progress\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.BootProgressR\x08progress\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text:B\x92\xb5\x18>\n\x07console\x12\x0cConsole.Seen\x1a#the console of {name} shows: {text} \x01*}\n\x10ConsoleLineState\x12"\n\x1eCONSOLE_LINE_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cCONSOLE_LINE_STATE_CONNECTED\x10\x01\x12#\n\x1fCONSOLE_LINE_STATE_DISCONNECTED\x10\x02*w\n\x0bFlowControl\x12\x1c\n\x18FLOW_CONTROL_UNSPECIFIED\x10\x00\x12\x15\n\x11FLOW_CONTROL_NONE\x10\x01\x12\x19\n\x15FLOW_CONTROL_XON_XOFF\x10\x02\x12\x18\n\x14FLOW_CONTROL_RTS_CTS\x10\x03*m\n\x0eConsoleWriting\x12\x1f\n\x1bCONSOLE_WRITING_UNSPECIFIED\x10\x00\x12\x1b\n\x17CONSOLE_WRITING_IF_FREE\x10\x01\x12\x1d\n\x19CONSOLE_WRITING_TAKE_OVER\x10\x02*\x87\x01\n\x0cConsoleSight\x12\x1d\n\x19CONSOLE_SIGHT_UNSPECIFIED\x10\x00\x12\x1f\n\x1bCONSOLE_SIGHT_BOOT_PROGRESS\x10\x01\x12\x1e\n\x1aCONSOLE_SIGHT_LOGIN_PROMPT\x10\x02\x12\x17\n\x13CONSOLE_SIGHT_PANIC\x10\x032\xce\x0e\n\x0eConsoleService\x12\x80\x01\n\x0cListConsoles\x12".ubmc.v1alpha1.ListConsolesRequest\x1a#.ubmc.v1alpha1.ListConsolesResponse"\'\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1alpha1/consoles\x12\x86\x01\n\nGetConsole\x12 .ubmc.v1alpha1.GetConsoleRequest\x1a!.ubmc.v1alpha1.GetConsoleResponse"3\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02$\x12"/api/v1alpha1/hosts/{name}/console\x12\x8b\x01\n\rWatchConsoles\x12#.ubmc.v1alpha1.WatchConsolesRequest\x1a$.ubmc.v1alpha1.WatchConsolesResponse"-\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/v1alpha1/consoles:watch0\x01\x12\x9f\x01\n\rUpdateConsole\x12#.ubmc.v1alpha1.UpdateConsoleRequest\x1a$.ubmc.v1alpha1.UpdateConsoleResponse"C\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x025:\x07console2*/api/v1alpha1/hosts/{console.name}/console\x12\x8e\x01\n\x0bReadConsole\x12!.ubmc.v1alpha1.ReadConsoleRequest\x1a".ubmc.v1alpha1.ReadConsoleResponse"8\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02)\x12\'/api/v1alpha1/hosts/{name}/console:read\x12\x94\x01\n\x0cWriteConsole\x12".ubmc.v1alpha1.WriteConsoleRequest\x1a#.ubmc.v1alpha1.WriteConsoleResponse";\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x02-:\x01*"(/api/v1alpha1/hosts/{name}/console:write\x12\xa4\x01\n\x10SendConsoleBreak\x12&.ubmc.v1alpha1.SendConsoleBreakRequest\x1a\'.ubmc.v1alpha1.SendConsoleBreakResponse"?\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x021:\x01*",/api/v1alpha1/hosts/{name}/console:sendBreak\x12\xa4\x01\n\x10SendConsoleSysRq\x12&.ubmc.v1alpha1.SendConsoleSysRqRequest\x1a\'.ubmc.v1alpha1.SendConsoleSysRqResponse"?\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x021:\x01*",/api/v1alpha1/hosts/{name}/console:sendSysRq\x12\x9c\x01\n\x0eReleaseConsole\x12$.ubmc.v1alpha1.ReleaseConsoleRequest\x1a%.ubmc.v1alpha1.ReleaseConsoleResponse"=\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x02/:\x01*"*/api/v1alpha1/hosts/{name}/console:release\x12\xb4\x01\n\x14ReadConsoleRecording\x12*.ubmc.v1alpha1.ReadConsoleRecordingRequest\x1a+.ubmc.v1alpha1.ReadConsoleRecordingResponse"C\x90\x02\x01\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x022\x120/api/v1alpha1/hosts/{name}/console:readRecording\x12\xbc\x01\n\x16DeleteConsoleRecording\x12,.ubmc.v1alpha1.DeleteConsoleRecordingRequest\x1a-.ubmc.v1alpha1.DeleteConsoleRecordingResponse"E\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x027:\x01*"2/api/v1alpha1/hosts/{name}/console:deleteRecording\x12u\n\x0bOpenConsole\x12!.ubmc.v1alpha1.OpenConsoleRequest\x1a".ubmc.v1alpha1.OpenConsoleResponse"\x1f\x8a\xb5\x18\x1b\x1a\x19\n\x06websrv\n\x06sshsrv\n\x07ipmisrvb\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),

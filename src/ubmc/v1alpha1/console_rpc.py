@@ -42,13 +42,13 @@ class ConsoleService:
     """Reads bytes that the host has written, from an offset or from the end backwards; waits for some if asked to."""
 
     WriteConsole: Final = Unary("ubmc.v1alpha1.ConsoleService", "WriteConsole", WriteConsoleRequest, WriteConsoleResponse)
-    """Writes bytes to the host; answers when the line has taken them. ABORTED while somebody else is the writer."""
+    """Writes bytes to the host; answers when the line has taken them. ABORTED while somebody is the writer."""
 
     SendConsoleBreak: Final = Unary("ubmc.v1alpha1.ConsoleService", "SendConsoleBreak", SendConsoleBreakRequest, SendConsoleBreakResponse)
-    """Sends a BREAK to the host."""
+    """Sends a BREAK to the host. ABORTED while somebody is the writer."""
 
     SendConsoleSysRq: Final = Unary("ubmc.v1alpha1.ConsoleService", "SendConsoleSysRq", SendConsoleSysRqRequest, SendConsoleSysRqResponse)
-    """Sends a magic SysRq to a host that runs Linux: BREAK and a letter."""
+    """Sends a magic SysRq to a host that runs Linux: BREAK and a letter. ABORTED while somebody is the writer."""
 
     ReleaseConsole: Final = Unary("ubmc.v1alpha1.ConsoleService", "ReleaseConsole", ReleaseConsoleRequest, ReleaseConsoleResponse)
     """Takes the right to write away from whoever is the writer."""

@@ -237,7 +237,71 @@ class Cause(Message[_CauseFields]):
         user: str
         trace_id: str
 
-_HostFields: TypeAlias = Literal["name", "state", "state_time", "state_cause", "power_actions", "restore_policy", "boot_override", "watchdog", "boot_progress", "power_on_time", "boot_targets", "trip_reason", "boot_firmwares", "restart_cause", "restart_time", "boot_order", "effective_restore_policy"]
+_HostPowerFailureFields: TypeAlias = Literal["action", "patience_seconds", "current", "advice", "time"]
+
+class HostPowerFailure(Message[_HostPowerFailureFields]):
+    """
+    A power action that did not have its effect.
+
+    ```proto
+    message ubmc.v1alpha1.HostPowerFailure
+    ```
+
+    Attributes:
+        action:
+            What was asked for.
+
+            ```proto
+            ubmc.v1alpha1.HostPowerAction action = 1;
+            ```
+        patience_seconds:
+            How long was waited, in seconds.
+
+            ```proto
+            double patience_seconds = 2;
+            ```
+        current:
+            The state that the host was in then.
+
+            ```proto
+            ubmc.v1alpha1.HostState current = 3;
+            ```
+        advice:
+            What went wrong, or what a person can do.
+
+            ```proto
+            string advice = 4;
+            ```
+        time:
+            When it was given up.
+
+            ```proto
+            optional google.protobuf.Timestamp time = 5;
+            ```
+    """
+
+    __slots__ = ("action", "patience_seconds", "current", "advice", "time")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            action: HostPowerAction | None = None,
+            patience_seconds: float = 0,
+            current: HostState | None = None,
+            advice: str = "",
+            time: Timestamp | None = None,
+        ) -> None:
+            pass
+
+        action: HostPowerAction
+        patience_seconds: float
+        current: HostState
+        advice: str
+        time: Timestamp | None
+
+_HostFields: TypeAlias = Literal["name", "state", "state_time", "state_cause", "power_actions", "restore_policy", "boot_override", "watchdog", "boot_progress", "power_on_time", "boot_targets", "trip_reason", "boot_firmwares", "restart_cause", "restart_time", "boot_order", "effective_restore_policy", "power_failure"]
 
 class Host(Message[_HostFields]):
     """
@@ -352,9 +416,16 @@ class Host(Message[_HostFields]):
             ```proto
             ubmc.v1alpha1.RestorePolicy effective_restore_policy = 17;
             ```
+        power_failure:
+            The last power action, if it failed; absent once another one is begun or the power is seen to change. It is kept over
+            restarts of the BMC. Output only.
+
+            ```proto
+            optional ubmc.v1alpha1.HostPowerFailure power_failure = 18;
+            ```
     """
 
-    __slots__ = ("name", "state", "state_time", "state_cause", "power_actions", "restore_policy", "boot_override", "watchdog", "boot_progress", "power_on_time", "boot_targets", "trip_reason", "boot_firmwares", "restart_cause", "restart_time", "boot_order", "effective_restore_policy")
+    __slots__ = ("name", "state", "state_time", "state_cause", "power_actions", "restore_policy", "boot_override", "watchdog", "boot_progress", "power_on_time", "boot_targets", "trip_reason", "boot_firmwares", "restart_cause", "restart_time", "boot_order", "effective_restore_policy", "power_failure")
 
     if TYPE_CHECKING:
 
@@ -378,6 +449,7 @@ class Host(Message[_HostFields]):
             restart_time: Timestamp | None = None,
             boot_order: list[BootTarget] | None = None,
             effective_restore_policy: RestorePolicy | None = None,
+            power_failure: HostPowerFailure | None = None,
         ) -> None:
             pass
 
@@ -398,6 +470,7 @@ class Host(Message[_HostFields]):
         restart_time: Timestamp | None
         boot_order: list[BootTarget]
         effective_restore_policy: RestorePolicy
+        power_failure: HostPowerFailure | None
 
 _ListHostsRequestFields: TypeAlias = Literal["page_size", "page_token"]
 
@@ -583,7 +656,7 @@ class WatchHostsRequest(Message[_WatchHostsRequestFields]):
         name: str
         cursor: str
 
-_WatchHostsResponseFields: TypeAlias = Literal["host", "cursor", "snapshot"]
+_WatchHostsResponseFields: TypeAlias = Literal["host", "cursor", "snapshot", "complete"]
 
 class WatchHostsResponse(Message[_WatchHostsResponseFields]):
     """
@@ -612,9 +685,15 @@ class WatchHostsResponse(Message[_WatchHostsResponseFields]):
             ```proto
             bool snapshot = 3;
             ```
+        complete:
+            Everything there is has been told with this update: no more of a snapshot, or of what was missed, waits behind it.
+
+            ```proto
+            bool complete = 4;
+            ```
     """
 
-    __slots__ = ("host", "cursor", "snapshot")
+    __slots__ = ("host", "cursor", "snapshot", "complete")
 
     if TYPE_CHECKING:
 
@@ -624,12 +703,14 @@ class WatchHostsResponse(Message[_WatchHostsResponseFields]):
             host: Host | None = None,
             cursor: str = "",
             snapshot: bool = False,
+            complete: bool = False,
         ) -> None:
             pass
 
         host: Host | None
         cursor: str
         snapshot: bool
+        complete: bool
 
 _UpdateHostRequestFields: TypeAlias = Literal["host", "update_mask"]
 
@@ -1715,7 +1796,7 @@ class HostNewsKind(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x18ubmc/v1alpha1/host.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto\x1a\x18ubmc/v1alpha1/task.proto"\xf2\x01\n\x0cBootOverride\x12=\n\x04mode\x18\x01 \x01(\x0e2\x1f.ubmc.v1alpha1.BootOverrideModeR\x04modeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\x06target\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.BootTargetR\x06targetB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12A\n\x08firmware\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.BootFirmwareR\x08firmwareB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12#\n\x08http_uri\x18\x04 \x01(\tR\x07httpUriB\x08\xbaH\x05r\x03\x18\x80\x08"\x82\x05\n\x0cHostWatchdog\x12\x18\n\x07running\x18\x01 \x01(\x08R\x07running\x12G\n\x07timeout\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x07timeoutB\x12\xbaH\x0f\xaa\x01\x0c"\x03\x08\xa082\x05\x10\x80\xc2\xd7/\x12?\n\x06action\x18\x03 \x01(\x0e2\x1d.ubmc.v1alpha1.WatchdogActionR\x06actionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x127\n\tremaining\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\tremaining\x126\n\x03use\x18\x05 \x01(\x0e2\x1a.ubmc.v1alpha1.WatchdogUseR\x03useB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12H\n\npretimeout\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\npretimeoutB\r\xbaH\n\xaa\x01\x07"\x03\x08\xa082\x00\x12^\n\x11pretimeout_action\x18\x07 \x01(\x0e2\'.ubmc.v1alpha1.WatchdogPretimeoutActionR\x10pretimeoutActionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x08dont_log\x18\x08 \x01(\x08R\x07dontLog\x12=\n\x0cexpired_uses\x18\t \x03(\x0e2\x1a.ubmc.v1alpha1.WatchdogUseR\x0bexpiredUses\x12Y\n\x12clear_expired_uses\x18\n \x03(\x0e2\x1a.ubmc.v1alpha1.WatchdogUseR\x10clearExpiredUsesB\x0f\xbaH\x0c\x92\x01\t\x10\x08"\x05\x82\x01\x02\x10\x01"J\n\x05Cause\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x19\n\x08trace_id\x18\x03 \x01(\tR\x07traceId"\x9e\x08\n\x04Host\x12.\n\x04name\x18\x01 \x01(\tR\x04nameB\x1a\xbaH\x17r\x152\x13^host[.][0-9]{1,3}$\x12.\n\x05state\x18\x02 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x05state\x129\n\nstate_time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\tstateTime\x125\n\x0bstate_cause\x18\x04 \x01(\x0b2\x14.ubmc.v1alpha1.CauseR\nstateCause\x12C\n\rpower_actions\x18\x05 \x03(\x0e2\x1e.ubmc.v1alpha1.HostPowerActionR\x0cpowerActions\x12M\n\x0erestore_policy\x18\x06 \x01(\x0e2\x1c.ubmc.v1alpha1.RestorePolicyR\rrestorePolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12@\n\rboot_override\x18\x07 \x01(\x0b2\x1b.ubmc.v1alpha1.BootOverrideR\x0cbootOverride\x127\n\x08watchdog\x18\x08 \x01(\x0b2\x1b.ubmc.v1alpha1.HostWatchdogR\x08watchdog\x12@\n\rboot_progress\x18\t \x01(\x0e2\x1b.ubmc.v1alpha1.BootProgressR\x0cbootProgress\x12=\n\rpower_on_time\x18\n \x01(\x0b2\x19.google.protobuf.DurationR\x0bpowerOnTime\x12<\n\x0cboot_targets\x18\x0b \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\x0bbootTargets\x12\x1f\n\x0btrip_reason\x18\x0c \x01(\tR\ntripReason\x12B\n\x0eboot_firmwares\x18\r \x03(\x0e2\x1b.ubmc.v1alpha1.BootFirmwareR\rbootFirmwares\x12@\n\rrestart_cause\x18\x0e \x01(\x0e2\x1b.ubmc.v1alpha1.RestartCauseR\x0crestartCause\x12=\n\x0crestart_time\x18\x0f \x01(\x0b2\x1a.google.protobuf.TimestampR\x0brestartTime\x128\n\nboot_order\x18\x10 \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\tbootOrder\x12V\n\x18effective_restore_policy\x18\x11 \x01(\x0e2\x1c.ubmc.v1alpha1.RestorePolicyR\x16effectiveRestorePolicy"c\n\x10ListHostsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"f\n\x11ListHostsResponse\x12)\n\x05hosts\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.HostR\x05hosts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"/\n\x0eGetHostRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 ":\n\x0fGetHostResponse\x12\'\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04host"Q\n\x11WatchHostsRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18 \x12\x1f\n\x06cursor\x18\x02 \x01(\tR\x06cursorB\x07\xbaH\x04r\x02\x18@"q\n\x12WatchHostsResponse\x12\'\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04host\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1a\n\x08snapshot\x18\x03 \x01(\x08R\x08snapshot"\x81\x01\n\x11UpdateHostRequest\x12/\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04hostB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateHostResponse\x12\'\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04host"{\n\x16ChangeHostPowerRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12B\n\x06action\x18\x02 \x01(\x0e2\x1e.ubmc.v1alpha1.HostPowerActionR\x06actionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00"k\n\x17ChangeHostPowerResponse\x12\'\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04host\x12\'\n\x04task\x18\x02 \x01(\x0b2\x13.ubmc.v1alpha1.TaskR\x04task"8\n\x17FeedHostWatchdogRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "S\n\x18FeedHostWatchdogResponse\x127\n\x08watchdog\x18\x01 \x01(\x0b2\x1b.ubmc.v1alpha1.HostWatchdogR\x08watchdog"\xda\x01\n\x0fHostStateChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x124\n\x08previous\x18\x02 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x08previous\x122\n\x07current\x18\x03 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x07current:I\x92\xb5\x18E\n\x04host\x12\x11Host.StateChanged\x1a({name} went from {previous} to {current} \x01"\xde\x02\n\x16HostPowerActionFailure\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x126\n\x06action\x18\x02 \x01(\x0e2\x1e.ubmc.v1alpha1.HostPowerActionR\x06action\x12)\n\x10patience_seconds\x18\x03 \x01(\x01R\x0fpatienceSeconds\x122\n\x07current\x18\x04 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x07current\x12\x16\n\x06advice\x18\x05 \x01(\tR\x06advice:\x80\x01\x92\xb5\x18|\n\x04host\x12\x16Host.PowerActionFailed\x1aZ{name}: {action} had no effect after {patience_seconds} s; the host is {current}. {advice} \x02"\x8c\x01\n\x08HostNews\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x04kind\x18\x02 \x01(\x0e2\x1b.ubmc.v1alpha1.HostNewsKindR\x04kind\x12\x12\n\x04what\x18\x03 \x01(\tR\x04what:\'\x92\xb5\x18#\n\x04host\x12\tHost.News\x1a\x0e{name}: {what} \x01*\xba\x01\n\tHostState\x12\x1a\n\x16HOST_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12HOST_STATE_UNKNOWN\x10\x01\x12\x12\n\x0eHOST_STATE_OFF\x10\x02\x12\x1a\n\x16HOST_STATE_POWERING_ON\x10\x03\x12\x11\n\rHOST_STATE_ON\x10\x04\x12\x1b\n\x17HOST_STATE_POWERING_OFF\x10\x05\x12\x19\n\x15HOST_STATE_RESTARTING\x10\x06*\xbd\x02\n\x0fHostPowerAction\x12!\n\x1dHOST_POWER_ACTION_UNSPECIFIED\x10\x00\x12\x18\n\x14HOST_POWER_ACTION_ON\x10\x01\x12"\n\x1eHOST_POWER_ACTION_GRACEFUL_OFF\x10\x02\x12\x1f\n\x1bHOST_POWER_ACTION_FORCE_OFF\x10\x03\x12\x1c\n\x18HOST_POWER_ACTION_REBOOT\x10\x04\x12#\n\x1fHOST_POWER_ACTION_FORCE_RESTART\x10\x05\x12\x19\n\x15HOST_POWER_ACTION_NMI\x10\x06\x12!\n\x1dHOST_POWER_ACTION_POWER_CYCLE\x10\x07\x12\'\n#HOST_POWER_ACTION_PUSH_POWER_BUTTON\x10\x08*\x8b\x01\n\rRestorePolicy\x12\x1e\n\x1aRESTORE_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESTORE_POLICY_ALWAYS_OFF\x10\x01\x12\x1c\n\x18RESTORE_POLICY_ALWAYS_ON\x10\x02\x12\x1d\n\x19RESTORE_POLICY_LAST_STATE\x10\x03*\x8a\x03\n\x0cBootProgress\x12\x1d\n\x19BOOT_PROGRESS_UNSPECIFIED\x10\x00\x12\x16\n\x12BOOT_PROGRESS_NONE\x10\x01\x12)\n%BOOT_PROGRESS_HARDWARE_INITIALIZATION\x10\x02\x12!\n\x1dBOOT_PROGRESS_OS_BOOT_STARTED\x10\x03\x12\x1c\n\x18BOOT_PROGRESS_OS_RUNNING\x10\x04\x122\n.BOOT_PROGRESS_PRIMARY_PROCESSOR_INITIALIZATION\x10\x05\x12\'\n#BOOT_PROGRESS_MEMORY_INITIALIZATION\x10\x06\x12%\n!BOOT_PROGRESS_PCI_RESOURCE_CONFIG\x10\x07\x122\n.BOOT_PROGRESS_HARDWARE_INITIALIZATION_COMPLETE\x10\x08\x12\x1f\n\x1bBOOT_PROGRESS_SETUP_ENTERED\x10\t*\xeb\x01\n\nBootTarget\x12\x1b\n\x17BOOT_TARGET_UNSPECIFIED\x10\x00\x12\x13\n\x0fBOOT_TARGET_PXE\x10\x01\x12\x14\n\x10BOOT_TARGET_DISK\x10\x02\x12\x12\n\x0eBOOT_TARGET_CD\x10\x03\x12\x13\n\x0fBOOT_TARGET_USB\x10\x04\x12\x1e\n\x1aBOOT_TARGET_FIRMWARE_SETUP\x10\x05\x12\x14\n\x10BOOT_TARGET_HTTP\x10\x06\x12\x1b\n\x17BOOT_TARGET_DIAGNOSTICS\x10\x07\x12\x19\n\x15BOOT_TARGET_SAFE_MODE\x10\x08*_\n\x0cBootFirmware\x12\x1d\n\x19BOOT_FIRMWARE_UNSPECIFIED\x10\x00\x12\x16\n\x12BOOT_FIRMWARE_UEFI\x10\x01\x12\x18\n\x14BOOT_FIRMWARE_LEGACY\x10\x02*\x97\x01\n\x10BootOverrideMode\x12"\n\x1eBOOT_OVERRIDE_MODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bBOOT_OVERRIDE_MODE_DISABLED\x10\x01\x12\x1b\n\x17BOOT_OVERRIDE_MODE_ONCE\x10\x02\x12!\n\x1dBOOT_OVERRIDE_MODE_CONTINUOUS\x10\x03*\xa6\x01\n\x0eWatchdogAction\x12\x1f\n\x1bWATCHDOG_ACTION_UNSPECIFIED\x10\x00\x12\x18\n\x14WATCHDOG_ACTION_NONE\x10\x01\x12\x19\n\x15WATCHDOG_ACTION_RESET\x10\x02\x12\x1d\n\x19WATCHDOG_ACTION_FORCE_OFF\x10\x03\x12\x1f\n\x1bWATCHDOG_ACTION_POWER_CYCLE\x10\x04*\xac\x01\n\x0bWatchdogUse\x12\x1c\n\x18WATCHDOG_USE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WATCHDOG_USE_BIOS_FRB2\x10\x01\x12\x1a\n\x16WATCHDOG_USE_BIOS_POST\x10\x02\x12\x18\n\x14WATCHDOG_USE_OS_LOAD\x10\x03\x12\x17\n\x13WATCHDOG_USE_SMS_OS\x10\x04\x12\x14\n\x10WATCHDOG_USE_OEM\x10\x05*\x8f\x01\n\x18WatchdogPretimeoutAction\x12*\n&WATCHDOG_PRETIMEOUT_ACTION_UNSPECIFIED\x10\x00\x12#\n\x1fWATCHDOG_PRETIMEOUT_ACTION_NONE\x10\x01\x12"\n\x1eWATCHDOG_PRETIMEOUT_ACTION_NMI\x10\x02*\xc7\x02\n\x0cRestartCause\x12\x1d\n\x19RESTART_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n\x15RESTART_CAUSE_UNKNOWN\x10\x01\x12!\n\x1dRESTART_CAUSE_CHASSIS_CONTROL\x10\x02\x12\x1e\n\x1aRESTART_CAUSE_RESET_BUTTON\x10\x03\x12\x1e\n\x1aRESTART_CAUSE_POWER_BUTTON\x10\x04\x12\x1a\n\x16RESTART_CAUSE_WATCHDOG\x10\x05\x12\x15\n\x11RESTART_CAUSE_OEM\x10\x06\x12#\n\x1fRESTART_CAUSE_RESTORE_ALWAYS_ON\x10\x07\x12$\n RESTART_CAUSE_RESTORE_LAST_STATE\x10\x08\x12\x1c\n\x18RESTART_CAUSE_SOFT_RESET\x10\t*\xd4\x02\n\x0cHostNewsKind\x12\x1e\n\x1aHOST_NEWS_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dHOST_NEWS_KIND_BUTTON_PRESSED\x10\x01\x12!\n\x1dHOST_NEWS_KIND_GUEST_SHUTDOWN\x10\x02\x12\x1e\n\x1aHOST_NEWS_KIND_GUEST_RESET\x10\x03\x12\x1b\n\x17HOST_NEWS_KIND_PANICKED\x10\x04\x12#\n\x1fHOST_NEWS_KIND_WATCHDOG_EXPIRED\x10\x05\x12\x1a\n\x16HOST_NEWS_KIND_CRASHED\x10\x06\x12\x1b\n\x17HOST_NEWS_KIND_NMI_SENT\x10\x07\x12!\n\x1dHOST_NEWS_KIND_POWER_RESTORED\x10\x08\x12 \n\x1cHOST_NEWS_KIND_BOARD_CHANGED\x10\t2\xc4\x06\n\x0bHostService\x12t\n\tListHosts\x12\x1f.ubmc.v1alpha1.ListHostsRequest\x1a .ubmc.v1alpha1.ListHostsResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/hosts\x12u\n\x07GetHost\x12\x1d.ubmc.v1alpha1.GetHostRequest\x1a\x1e.ubmc.v1alpha1.GetHostResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/hosts/{name}\x12\x7f\n\nWatchHosts\x12 .ubmc.v1alpha1.WatchHostsRequest\x1a!.ubmc.v1alpha1.WatchHostsResponse"*\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1alpha1/hosts:watch0\x01\x12\x88\x01\n\nUpdateHost\x12 .ubmc.v1alpha1.UpdateHostRequest\x1a!.ubmc.v1alpha1.UpdateHostResponse"5\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x02\':\x04host2\x1f/api/v1alpha1/hosts/{host.name}\x12\x9b\x01\n\x0fChangeHostPower\x12%.ubmc.v1alpha1.ChangeHostPowerRequest\x1a&.ubmc.v1alpha1.ChangeHostPowerResponse"9\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x02+:\x01*"&/api/v1alpha1/hosts/{name}:changePower\x12\x9d\x01\n\x10FeedHostWatchdog\x12&.ubmc.v1alpha1.FeedHostWatchdogRequest\x1a\'.ubmc.v1alpha1.FeedHostWatchdogResponse"8\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02,:\x01*"\'/api/v1alpha1/hosts/{name}:feedWatchdogb\x06proto3',
+    b'\n\x18ubmc/v1alpha1/host.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto\x1a\x18ubmc/v1alpha1/task.proto"\xf2\x01\n\x0cBootOverride\x12=\n\x04mode\x18\x01 \x01(\x0e2\x1f.ubmc.v1alpha1.BootOverrideModeR\x04modeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\x06target\x18\x02 \x01(\x0e2\x19.ubmc.v1alpha1.BootTargetR\x06targetB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12A\n\x08firmware\x18\x03 \x01(\x0e2\x1b.ubmc.v1alpha1.BootFirmwareR\x08firmwareB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12#\n\x08http_uri\x18\x04 \x01(\tR\x07httpUriB\x08\xbaH\x05r\x03\x18\x80\x08"\x82\x05\n\x0cHostWatchdog\x12\x18\n\x07running\x18\x01 \x01(\x08R\x07running\x12G\n\x07timeout\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x07timeoutB\x12\xbaH\x0f\xaa\x01\x0c"\x03\x08\xa082\x05\x10\x80\xc2\xd7/\x12?\n\x06action\x18\x03 \x01(\x0e2\x1d.ubmc.v1alpha1.WatchdogActionR\x06actionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x127\n\tremaining\x18\x04 \x01(\x0b2\x19.google.protobuf.DurationR\tremaining\x126\n\x03use\x18\x05 \x01(\x0e2\x1a.ubmc.v1alpha1.WatchdogUseR\x03useB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12H\n\npretimeout\x18\x06 \x01(\x0b2\x19.google.protobuf.DurationR\npretimeoutB\r\xbaH\n\xaa\x01\x07"\x03\x08\xa082\x00\x12^\n\x11pretimeout_action\x18\x07 \x01(\x0e2\'.ubmc.v1alpha1.WatchdogPretimeoutActionR\x10pretimeoutActionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x19\n\x08dont_log\x18\x08 \x01(\x08R\x07dontLog\x12=\n\x0cexpired_uses\x18\t \x03(\x0e2\x1a.ubmc.v1alpha1.WatchdogUseR\x0bexpiredUses\x12Y\n\x12clear_expired_uses\x18\n \x03(\x0e2\x1a.ubmc.v1alpha1.WatchdogUseR\x10clearExpiredUsesB\x0f\xbaH\x0c\x92\x01\t\x10\x08"\x05\x82\x01\x02\x10\x01"J\n\x05Cause\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x19\n\x08trace_id\x18\x03 \x01(\tR\x07traceId"\xf1\x01\n\x10HostPowerFailure\x126\n\x06action\x18\x01 \x01(\x0e2\x1e.ubmc.v1alpha1.HostPowerActionR\x06action\x12)\n\x10patience_seconds\x18\x02 \x01(\x01R\x0fpatienceSeconds\x122\n\x07current\x18\x03 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x07current\x12\x16\n\x06advice\x18\x04 \x01(\tR\x06advice\x12.\n\x04time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04time"\xe4\x08\n\x04Host\x12.\n\x04name\x18\x01 \x01(\tR\x04nameB\x1a\xbaH\x17r\x152\x13^host[.][0-9]{1,3}$\x12.\n\x05state\x18\x02 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x05state\x129\n\nstate_time\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\tstateTime\x125\n\x0bstate_cause\x18\x04 \x01(\x0b2\x14.ubmc.v1alpha1.CauseR\nstateCause\x12C\n\rpower_actions\x18\x05 \x03(\x0e2\x1e.ubmc.v1alpha1.HostPowerActionR\x0cpowerActions\x12M\n\x0erestore_policy\x18\x06 \x01(\x0e2\x1c.ubmc.v1alpha1.RestorePolicyR\rrestorePolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12@\n\rboot_override\x18\x07 \x01(\x0b2\x1b.ubmc.v1alpha1.BootOverrideR\x0cbootOverride\x127\n\x08watchdog\x18\x08 \x01(\x0b2\x1b.ubmc.v1alpha1.HostWatchdogR\x08watchdog\x12@\n\rboot_progress\x18\t \x01(\x0e2\x1b.ubmc.v1alpha1.BootProgressR\x0cbootProgress\x12=\n\rpower_on_time\x18\n \x01(\x0b2\x19.google.protobuf.DurationR\x0bpowerOnTime\x12<\n\x0cboot_targets\x18\x0b \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\x0bbootTargets\x12\x1f\n\x0btrip_reason\x18\x0c \x01(\tR\ntripReason\x12B\n\x0eboot_firmwares\x18\r \x03(\x0e2\x1b.ubmc.v1alpha1.BootFirmwareR\rbootFirmwares\x12@\n\rrestart_cause\x18\x0e \x01(\x0e2\x1b.ubmc.v1alpha1.RestartCauseR\x0crestartCause\x12=\n\x0crestart_time\x18\x0f \x01(\x0b2\x1a.google.protobuf.TimestampR\x0brestartTime\x128\n\nboot_order\x18\x10 \x03(\x0e2\x19.ubmc.v1alpha1.BootTargetR\tbootOrder\x12V\n\x18effective_restore_policy\x18\x11 \x01(\x0e2\x1c.ubmc.v1alpha1.RestorePolicyR\x16effectiveRestorePolicy\x12D\n\rpower_failure\x18\x12 \x01(\x0b2\x1f.ubmc.v1alpha1.HostPowerFailureR\x0cpowerFailure"c\n\x10ListHostsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"f\n\x11ListHostsResponse\x12)\n\x05hosts\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.HostR\x05hosts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"/\n\x0eGetHostRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 ":\n\x0fGetHostResponse\x12\'\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04host"Q\n\x11WatchHostsRequest\x12\x1b\n\x04name\x18\x01 \x01(\tR\x04nameB\x07\xbaH\x04r\x02\x18 \x12\x1f\n\x06cursor\x18\x02 \x01(\tR\x06cursorB\x07\xbaH\x04r\x02\x18@"\x8d\x01\n\x12WatchHostsResponse\x12\'\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04host\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1a\n\x08snapshot\x18\x03 \x01(\x08R\x08snapshot\x12\x1a\n\x08complete\x18\x04 \x01(\x08R\x08complete"\x81\x01\n\x11UpdateHostRequest\x12/\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04hostB\x06\xbaH\x03\xc8\x01\x01\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b2\x1a.google.protobuf.FieldMaskR\nupdateMask"=\n\x12UpdateHostResponse\x12\'\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04host"{\n\x16ChangeHostPowerRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 \x12B\n\x06action\x18\x02 \x01(\x0e2\x1e.ubmc.v1alpha1.HostPowerActionR\x06actionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00"k\n\x17ChangeHostPowerResponse\x12\'\n\x04host\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.HostR\x04host\x12\'\n\x04task\x18\x02 \x01(\x0b2\x13.ubmc.v1alpha1.TaskR\x04task"8\n\x17FeedHostWatchdogRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18 "S\n\x18FeedHostWatchdogResponse\x127\n\x08watchdog\x18\x01 \x01(\x0b2\x1b.ubmc.v1alpha1.HostWatchdogR\x08watchdog"\xda\x01\n\x0fHostStateChange\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x124\n\x08previous\x18\x02 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x08previous\x122\n\x07current\x18\x03 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x07current:I\x92\xb5\x18E\n\x04host\x12\x11Host.StateChanged\x1a({name} went from {previous} to {current} \x01"\xde\x02\n\x16HostPowerActionFailure\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x126\n\x06action\x18\x02 \x01(\x0e2\x1e.ubmc.v1alpha1.HostPowerActionR\x06action\x12)\n\x10patience_seconds\x18\x03 \x01(\x01R\x0fpatienceSeconds\x122\n\x07current\x18\x04 \x01(\x0e2\x18.ubmc.v1alpha1.HostStateR\x07current\x12\x16\n\x06advice\x18\x05 \x01(\tR\x06advice:\x80\x01\x92\xb5\x18|\n\x04host\x12\x16Host.PowerActionFailed\x1aZ{name}: {action} had no effect after {patience_seconds} s; the host is {current}. {advice} \x02"\x8c\x01\n\x08HostNews\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x04kind\x18\x02 \x01(\x0e2\x1b.ubmc.v1alpha1.HostNewsKindR\x04kind\x12\x12\n\x04what\x18\x03 \x01(\tR\x04what:\'\x92\xb5\x18#\n\x04host\x12\tHost.News\x1a\x0e{name}: {what} \x01*\xba\x01\n\tHostState\x12\x1a\n\x16HOST_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12HOST_STATE_UNKNOWN\x10\x01\x12\x12\n\x0eHOST_STATE_OFF\x10\x02\x12\x1a\n\x16HOST_STATE_POWERING_ON\x10\x03\x12\x11\n\rHOST_STATE_ON\x10\x04\x12\x1b\n\x17HOST_STATE_POWERING_OFF\x10\x05\x12\x19\n\x15HOST_STATE_RESTARTING\x10\x06*\xbd\x02\n\x0fHostPowerAction\x12!\n\x1dHOST_POWER_ACTION_UNSPECIFIED\x10\x00\x12\x18\n\x14HOST_POWER_ACTION_ON\x10\x01\x12"\n\x1eHOST_POWER_ACTION_GRACEFUL_OFF\x10\x02\x12\x1f\n\x1bHOST_POWER_ACTION_FORCE_OFF\x10\x03\x12\x1c\n\x18HOST_POWER_ACTION_REBOOT\x10\x04\x12#\n\x1fHOST_POWER_ACTION_FORCE_RESTART\x10\x05\x12\x19\n\x15HOST_POWER_ACTION_NMI\x10\x06\x12!\n\x1dHOST_POWER_ACTION_POWER_CYCLE\x10\x07\x12\'\n#HOST_POWER_ACTION_PUSH_POWER_BUTTON\x10\x08*\x8b\x01\n\rRestorePolicy\x12\x1e\n\x1aRESTORE_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESTORE_POLICY_ALWAYS_OFF\x10\x01\x12\x1c\n\x18RESTORE_POLICY_ALWAYS_ON\x10\x02\x12\x1d\n\x19RESTORE_POLICY_LAST_STATE\x10\x03*\x8a\x03\n\x0cBootProgress\x12\x1d\n\x19BOOT_PROGRESS_UNSPECIFIED\x10\x00\x12\x16\n\x12BOOT_PROGRESS_NONE\x10\x01\x12)\n%BOOT_PROGRESS_HARDWARE_INITIALIZATION\x10\x02\x12!\n\x1dBOOT_PROGRESS_OS_BOOT_STARTED\x10\x03\x12\x1c\n\x18BOOT_PROGRESS_OS_RUNNING\x10\x04\x122\n.BOOT_PROGRESS_PRIMARY_PROCESSOR_INITIALIZATION\x10\x05\x12\'\n#BOOT_PROGRESS_MEMORY_INITIALIZATION\x10\x06\x12%\n!BOOT_PROGRESS_PCI_RESOURCE_CONFIG\x10\x07\x122\n.BOOT_PROGRESS_HARDWARE_INITIALIZATION_COMPLETE\x10\x08\x12\x1f\n\x1bBOOT_PROGRESS_SETUP_ENTERED\x10\t*\xeb\x01\n\nBootTarget\x12\x1b\n\x17BOOT_TARGET_UNSPECIFIED\x10\x00\x12\x13\n\x0fBOOT_TARGET_PXE\x10\x01\x12\x14\n\x10BOOT_TARGET_DISK\x10\x02\x12\x12\n\x0eBOOT_TARGET_CD\x10\x03\x12\x13\n\x0fBOOT_TARGET_USB\x10\x04\x12\x1e\n\x1aBOOT_TARGET_FIRMWARE_SETUP\x10\x05\x12\x14\n\x10BOOT_TARGET_HTTP\x10\x06\x12\x1b\n\x17BOOT_TARGET_DIAGNOSTICS\x10\x07\x12\x19\n\x15BOOT_TARGET_SAFE_MODE\x10\x08*_\n\x0cBootFirmware\x12\x1d\n\x19BOOT_FIRMWARE_UNSPECIFIED\x10\x00\x12\x16\n\x12BOOT_FIRMWARE_UEFI\x10\x01\x12\x18\n\x14BOOT_FIRMWARE_LEGACY\x10\x02*\x97\x01\n\x10BootOverrideMode\x12"\n\x1eBOOT_OVERRIDE_MODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bBOOT_OVERRIDE_MODE_DISABLED\x10\x01\x12\x1b\n\x17BOOT_OVERRIDE_MODE_ONCE\x10\x02\x12!\n\x1dBOOT_OVERRIDE_MODE_CONTINUOUS\x10\x03*\xa6\x01\n\x0eWatchdogAction\x12\x1f\n\x1bWATCHDOG_ACTION_UNSPECIFIED\x10\x00\x12\x18\n\x14WATCHDOG_ACTION_NONE\x10\x01\x12\x19\n\x15WATCHDOG_ACTION_RESET\x10\x02\x12\x1d\n\x19WATCHDOG_ACTION_FORCE_OFF\x10\x03\x12\x1f\n\x1bWATCHDOG_ACTION_POWER_CYCLE\x10\x04*\xac\x01\n\x0bWatchdogUse\x12\x1c\n\x18WATCHDOG_USE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WATCHDOG_USE_BIOS_FRB2\x10\x01\x12\x1a\n\x16WATCHDOG_USE_BIOS_POST\x10\x02\x12\x18\n\x14WATCHDOG_USE_OS_LOAD\x10\x03\x12\x17\n\x13WATCHDOG_USE_SMS_OS\x10\x04\x12\x14\n\x10WATCHDOG_USE_OEM\x10\x05*\x8f\x01\n\x18WatchdogPretimeoutAction\x12*\n&WATCHDOG_PRETIMEOUT_ACTION_UNSPECIFIED\x10\x00\x12#\n\x1fWATCHDOG_PRETIMEOUT_ACTION_NONE\x10\x01\x12"\n\x1eWATCHDOG_PRETIMEOUT_ACTION_NMI\x10\x02*\xc7\x02\n\x0cRestartCause\x12\x1d\n\x19RESTART_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n\x15RESTART_CAUSE_UNKNOWN\x10\x01\x12!\n\x1dRESTART_CAUSE_CHASSIS_CONTROL\x10\x02\x12\x1e\n\x1aRESTART_CAUSE_RESET_BUTTON\x10\x03\x12\x1e\n\x1aRESTART_CAUSE_POWER_BUTTON\x10\x04\x12\x1a\n\x16RESTART_CAUSE_WATCHDOG\x10\x05\x12\x15\n\x11RESTART_CAUSE_OEM\x10\x06\x12#\n\x1fRESTART_CAUSE_RESTORE_ALWAYS_ON\x10\x07\x12$\n RESTART_CAUSE_RESTORE_LAST_STATE\x10\x08\x12\x1c\n\x18RESTART_CAUSE_SOFT_RESET\x10\t*\xd4\x02\n\x0cHostNewsKind\x12\x1e\n\x1aHOST_NEWS_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dHOST_NEWS_KIND_BUTTON_PRESSED\x10\x01\x12!\n\x1dHOST_NEWS_KIND_GUEST_SHUTDOWN\x10\x02\x12\x1e\n\x1aHOST_NEWS_KIND_GUEST_RESET\x10\x03\x12\x1b\n\x17HOST_NEWS_KIND_PANICKED\x10\x04\x12#\n\x1fHOST_NEWS_KIND_WATCHDOG_EXPIRED\x10\x05\x12\x1a\n\x16HOST_NEWS_KIND_CRASHED\x10\x06\x12\x1b\n\x17HOST_NEWS_KIND_NMI_SENT\x10\x07\x12!\n\x1dHOST_NEWS_KIND_POWER_RESTORED\x10\x08\x12 \n\x1cHOST_NEWS_KIND_BOARD_CHANGED\x10\t2\xc4\x06\n\x0bHostService\x12t\n\tListHosts\x12\x1f.ubmc.v1alpha1.ListHostsRequest\x1a .ubmc.v1alpha1.ListHostsResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/hosts\x12u\n\x07GetHost\x12\x1d.ubmc.v1alpha1.GetHostRequest\x1a\x1e.ubmc.v1alpha1.GetHostResponse"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1alpha1/hosts/{name}\x12\x7f\n\nWatchHosts\x12 .ubmc.v1alpha1.WatchHostsRequest\x1a!.ubmc.v1alpha1.WatchHostsResponse"*\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1alpha1/hosts:watch0\x01\x12\x88\x01\n\nUpdateHost\x12 .ubmc.v1alpha1.UpdateHostRequest\x1a!.ubmc.v1alpha1.UpdateHostResponse"5\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x02\':\x04host2\x1f/api/v1alpha1/hosts/{host.name}\x12\x9b\x01\n\x0fChangeHostPower\x12%.ubmc.v1alpha1.ChangeHostPowerRequest\x1a&.ubmc.v1alpha1.ChangeHostPowerResponse"9\x8a\xb5\x18\x04 \x01\x08\x02\x82\xd3\xe4\x93\x02+:\x01*"&/api/v1alpha1/hosts/{name}:changePower\x12\x9d\x01\n\x10FeedHostWatchdog\x12&.ubmc.v1alpha1.FeedHostWatchdogRequest\x1a\'.ubmc.v1alpha1.FeedHostWatchdogResponse"8\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02,:\x01*"\'/api/v1alpha1/hosts/{name}:feedWatchdogb\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
@@ -1730,6 +1811,7 @@ _DESC = file_desc(
         "BootOverride": BootOverride,
         "HostWatchdog": HostWatchdog,
         "Cause": Cause,
+        "HostPowerFailure": HostPowerFailure,
         "Host": Host,
         "ListHostsRequest": ListHostsRequest,
         "ListHostsResponse": ListHostsResponse,

@@ -61,7 +61,7 @@ class ReportService(Protocol):
 
     async def delete_report_definition(self, request: DeleteReportDefinitionRequest, ctx: RequestContext[DeleteReportDefinitionRequest, DeleteReportDefinitionResponse], /) -> DeleteReportDefinitionResponse:
         """
-        Deletes a definition, and its report.
+        Deletes a definition, and its report. FAILED_PRECONDITION while a trigger makes reports by it.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -396,7 +396,7 @@ class ReportServiceClient(ConnectClient):
         timeout_ms: int | None = None,
     ) -> DeleteReportDefinitionResponse:
         """
-        Deletes a definition, and its report.
+        Deletes a definition, and its report. FAILED_PRECONDITION while a trigger makes reports by it.
         """
         return await self.execute_unary(
             request=request,

@@ -34,7 +34,7 @@ class ReportService:
     """Changes a definition, all but its name and `kind`."""
 
     DeleteReportDefinition: Final = Unary("ubmc.v1alpha1.ReportService", "DeleteReportDefinition", DeleteReportDefinitionRequest, DeleteReportDefinitionResponse)
-    """Deletes a definition, and its report."""
+    """Deletes a definition, and its report. FAILED_PRECONDITION while a trigger makes reports by it."""
 
     ListReports: Final = Unary("ubmc.v1alpha1.ReportService", "ListReports", ListReportsRequest, ListReportsResponse)
     """Lists the latest report of every definition that has one."""

@@ -304,7 +304,7 @@ class WatchTasksRequest(Message[_WatchTasksRequestFields]):
         id: str
         cursor: str
 
-_WatchTasksResponseFields: TypeAlias = Literal["task", "cursor", "snapshot", "gone"]
+_WatchTasksResponseFields: TypeAlias = Literal["task", "cursor", "snapshot", "gone", "complete"]
 
 class WatchTasksResponse(Message[_WatchTasksResponseFields]):
     """
@@ -339,9 +339,15 @@ class WatchTasksResponse(Message[_WatchTasksResponseFields]):
             ```proto
             bool gone = 4;
             ```
+        complete:
+            Everything there is has been told with this update: no more of a snapshot, or of what was missed, waits behind it.
+
+            ```proto
+            bool complete = 5;
+            ```
     """
 
-    __slots__ = ("task", "cursor", "snapshot", "gone")
+    __slots__ = ("task", "cursor", "snapshot", "gone", "complete")
 
     if TYPE_CHECKING:
 
@@ -352,6 +358,7 @@ class WatchTasksResponse(Message[_WatchTasksResponseFields]):
             cursor: str = "",
             snapshot: bool = False,
             gone: bool = False,
+            complete: bool = False,
         ) -> None:
             pass
 
@@ -359,6 +366,7 @@ class WatchTasksResponse(Message[_WatchTasksResponseFields]):
         cursor: str
         snapshot: bool
         gone: bool
+        complete: bool
 
 _TaskChangeFields: TypeAlias = Literal["task", "title"]
 
@@ -449,7 +457,7 @@ class TaskState(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x18ubmc/v1alpha1/task.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xdf\x02\n\x04Task\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12\x1c\n\tcomponent\x18\x03 \x01(\tR\tcomponent\x12.\n\x05state\x18\x04 \x01(\x0e2\x18.ubmc.v1alpha1.TaskStateR\x05state\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x129\n\nstart_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\tstartTime\x125\n\x08end_time\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07endTime\x12\x12\n\x04user\x18\x08 \x01(\tR\x04user\x12.\n\x10percent_complete\x18\t \x01(\x05H\x00R\x0fpercentComplete\x88\x01\x01B\x13\n\x11_percent_complete"c\n\x10ListTasksRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"f\n\x11ListTasksResponse\x12)\n\x05tasks\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.TaskR\x05tasks\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"+\n\x0eGetTaskRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@":\n\x0fGetTaskResponse\x12\'\n\x04task\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.TaskR\x04task"M\n\x11WatchTasksRequest\x12\x17\n\x02id\x18\x01 \x01(\tR\x02idB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\x06cursor\x18\x02 \x01(\tR\x06cursorB\x07\xbaH\x04r\x02\x18@"\x85\x01\n\x12WatchTasksResponse\x12\'\n\x04task\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.TaskR\x04task\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1a\n\x08snapshot\x18\x03 \x01(\x08R\x08snapshot\x12\x12\n\x04gone\x18\x04 \x01(\x08R\x04gone"r\n\nTaskChange\x12\'\n\x04task\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.TaskR\x04task\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title:%\x92\xb5\x18!\n\x04task\x12\x0cTask.Changed\x1a\x07{title} \x01(\x01*\x8a\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_RUNNING\x10\x01\x12\x18\n\x14TASK_STATE_COMPLETED\x10\x02\x12\x15\n\x11TASK_STATE_FAILED\x10\x03\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x042\xf9\x02\n\x0bTaskService\x12t\n\tListTasks\x12\x1f.ubmc.v1alpha1.ListTasksRequest\x1a .ubmc.v1alpha1.ListTasksResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/tasks\x12s\n\x07GetTask\x12\x1d.ubmc.v1alpha1.GetTaskRequest\x1a\x1e.ubmc.v1alpha1.GetTaskResponse")\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1alpha1/tasks/{id}\x12\x7f\n\nWatchTasks\x12 .ubmc.v1alpha1.WatchTasksRequest\x1a!.ubmc.v1alpha1.WatchTasksResponse"*\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1alpha1/tasks:watch0\x01b\x06proto3',
+    b'\n\x18ubmc/v1alpha1/task.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xdf\x02\n\x04Task\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12\x1c\n\tcomponent\x18\x03 \x01(\tR\tcomponent\x12.\n\x05state\x18\x04 \x01(\x0e2\x18.ubmc.v1alpha1.TaskStateR\x05state\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x129\n\nstart_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\tstartTime\x125\n\x08end_time\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\x07endTime\x12\x12\n\x04user\x18\x08 \x01(\tR\x04user\x12.\n\x10percent_complete\x18\t \x01(\x05H\x00R\x0fpercentComplete\x88\x01\x01B\x13\n\x11_percent_complete"c\n\x10ListTasksRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@"f\n\x11ListTasksResponse\x12)\n\x05tasks\x18\x01 \x03(\x0b2\x13.ubmc.v1alpha1.TaskR\x05tasks\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"+\n\x0eGetTaskRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@":\n\x0fGetTaskResponse\x12\'\n\x04task\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.TaskR\x04task"M\n\x11WatchTasksRequest\x12\x17\n\x02id\x18\x01 \x01(\tR\x02idB\x07\xbaH\x04r\x02\x18@\x12\x1f\n\x06cursor\x18\x02 \x01(\tR\x06cursorB\x07\xbaH\x04r\x02\x18@"\xa1\x01\n\x12WatchTasksResponse\x12\'\n\x04task\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.TaskR\x04task\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x1a\n\x08snapshot\x18\x03 \x01(\x08R\x08snapshot\x12\x12\n\x04gone\x18\x04 \x01(\x08R\x04gone\x12\x1a\n\x08complete\x18\x05 \x01(\x08R\x08complete"r\n\nTaskChange\x12\'\n\x04task\x18\x01 \x01(\x0b2\x13.ubmc.v1alpha1.TaskR\x04task\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title:%\x92\xb5\x18!\n\x04task\x12\x0cTask.Changed\x1a\x07{title} \x01(\x01*\x8a\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_RUNNING\x10\x01\x12\x18\n\x14TASK_STATE_COMPLETED\x10\x02\x12\x15\n\x11TASK_STATE_FAILED\x10\x03\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x042\xf9\x02\n\x0bTaskService\x12t\n\tListTasks\x12\x1f.ubmc.v1alpha1.ListTasksRequest\x1a .ubmc.v1alpha1.ListTasksResponse"$\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1alpha1/tasks\x12s\n\x07GetTask\x12\x1d.ubmc.v1alpha1.GetTaskRequest\x1a\x1e.ubmc.v1alpha1.GetTaskResponse")\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1alpha1/tasks/{id}\x12\x7f\n\nWatchTasks\x12 .ubmc.v1alpha1.WatchTasksRequest\x1a!.ubmc.v1alpha1.WatchTasksResponse"*\x90\x02\x01\x8a\xb5\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1alpha1/tasks:watch0\x01b\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),

@@ -13,7 +13,7 @@ from typing import Literal, NoReturn, TYPE_CHECKING, TypeAlias
 
 from protobuf import Message
 from protobuf._codegen import file_desc
-from protobuf.wkt.google.protobuf import timestamp_pb
+from protobuf.wkt.google.protobuf import duration_pb, timestamp_pb
 from ubmc.v1alpha1.deps.buf.validate import validate_pb
 from ubmc.v1alpha1.deps.google.api import annotations_pb
 
@@ -21,6 +21,7 @@ from . import access_pb, event_kind_pb
 
 if TYPE_CHECKING:
     from protobuf import DescFile
+    from protobuf.wkt.google.protobuf.duration_pb import Duration
     from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
     from .access_pb import Privilege
@@ -194,7 +195,7 @@ class ListTokensResponse(Message[_ListTokensResponseFields]):
         tokens: list[Token]
         next_page_token: str
 
-_CreateTokenRequestFields: TypeAlias = Literal["token"]
+_CreateTokenRequestFields: TypeAlias = Literal["token", "lifetime"]
 
 class CreateTokenRequest(Message[_CreateTokenRequestFields]):
     """
@@ -211,9 +212,16 @@ class CreateTokenRequest(Message[_CreateTokenRequestFields]):
             ```proto
             optional ubmc.v1alpha1.Token token = 1;
             ```
+        lifetime:
+            How long it is good, by the clock of the BMC, up to a year; in place of `token.expire_time`, for callers whose own
+            clock may be wrong.
+
+            ```proto
+            optional google.protobuf.Duration lifetime = 2;
+            ```
     """
 
-    __slots__ = ("token",)
+    __slots__ = ("token", "lifetime")
 
     if TYPE_CHECKING:
 
@@ -221,10 +229,12 @@ class CreateTokenRequest(Message[_CreateTokenRequestFields]):
             self,
             *,
             token: Token | None = None,
+            lifetime: Duration | None = None,
         ) -> None:
             pass
 
         token: Token | None
+        lifetime: Duration | None
 
 _CreateTokenResponseFields: TypeAlias = Literal["token", "secret"]
 
@@ -368,10 +378,11 @@ class TokenChange(Message[_TokenChangeFields]):
 
 
 _DESC = file_desc(
-    b'\n\x19ubmc/v1alpha1/token.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xd2\x02\n\x05Token\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\x04user\x18\x02 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x04name\x18\x03 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12A\n\x06scopes\x18\x04 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\x06scopesB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05\x82\x01\x02\x10\x01\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12@\n\x0elast_used_time\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime"\x81\x01\n\x11ListTokensRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\x04user\x18\x03 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18 "j\n\x12ListTokensResponse\x12,\n\x06tokens\x18\x01 \x03(\x0b2\x14.ubmc.v1alpha1.TokenR\x06tokens\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"H\n\x12CreateTokenRequest\x122\n\x05token\x18\x01 \x01(\x0b2\x14.ubmc.v1alpha1.TokenR\x05tokenB\x06\xbaH\x03\xc8\x01\x01"Y\n\x13CreateTokenResponse\x12*\n\x05token\x18\x01 \x01(\x0b2\x14.ubmc.v1alpha1.TokenR\x05token\x12\x16\n\x06secret\x18\x02 \x01(\tR\x06secret"/\n\x12DeleteTokenRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x15\n\x13DeleteTokenResponse"\x84\x01\n\x0bTokenChange\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04what\x18\x03 \x01(\tR\x04what:=\x92\xb5\x189\n\x05token\x12\rToken.Changed\x1a\x1ftoken {id} of {user} was {what} \x012\x88\x03\n\x0cTokenService\x12x\n\nListTokens\x12 .ubmc.v1alpha1.ListTokensRequest\x1a!.ubmc.v1alpha1.ListTokensResponse"%\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1alpha1/tokens\x12}\n\x0bCreateToken\x12!.ubmc.v1alpha1.CreateTokenRequest\x1a".ubmc.v1alpha1.CreateTokenResponse"\'\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x19:\x01*"\x14/api/v1alpha1/tokens\x12\x7f\n\x0bDeleteToken\x12!.ubmc.v1alpha1.DeleteTokenRequest\x1a".ubmc.v1alpha1.DeleteTokenResponse")\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1alpha1/tokens/{id}b\x06proto3',
+    b'\n\x19ubmc/v1alpha1/token.proto\x12\rubmc.v1alpha1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aubmc/v1alpha1/access.proto\x1a\x1eubmc/v1alpha1/event_kind.proto"\xd2\x02\n\x05Token\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\x04user\x18\x02 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18 \x12\x1d\n\x04name\x18\x03 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18@\x12A\n\x06scopes\x18\x04 \x03(\x0e2\x18.ubmc.v1alpha1.PrivilegeR\x06scopesB\x0f\xbaH\x0c\x92\x01\t\x10\x10"\x05\x82\x01\x02\x10\x01\x12;\n\x0bcreate_time\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bexpire_time\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampR\nexpireTime\x12@\n\x0elast_used_time\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\x0clastUsedTime"\x81\x01\n\x11ListTokensRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05R\x08pageSizeB\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12&\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\x04user\x18\x03 \x01(\tR\x04userB\x07\xbaH\x04r\x02\x18 "j\n\x12ListTokensResponse\x12,\n\x06tokens\x18\x01 \x03(\x0b2\x14.ubmc.v1alpha1.TokenR\x06tokens\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"\x92\x01\n\x12CreateTokenRequest\x122\n\x05token\x18\x01 \x01(\x0b2\x14.ubmc.v1alpha1.TokenR\x05tokenB\x06\xbaH\x03\xc8\x01\x01\x12H\n\x08lifetime\x18\x02 \x01(\x0b2\x19.google.protobuf.DurationR\x08lifetimeB\x11\xbaH\x0e\xaa\x01\x0b"\x05\x08\x80\x8a\x8a\x0f2\x02\x08\x01"Y\n\x13CreateTokenResponse\x12*\n\x05token\x18\x01 \x01(\x0b2\x14.ubmc.v1alpha1.TokenR\x05token\x12\x16\n\x06secret\x18\x02 \x01(\tR\x06secret"/\n\x12DeleteTokenRequest\x12\x19\n\x02id\x18\x01 \x01(\tR\x02idB\t\xbaH\x06r\x04\x10\x01\x18@"\x15\n\x13DeleteTokenResponse"\x84\x01\n\x0bTokenChange\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n\x04what\x18\x03 \x01(\tR\x04what:=\x92\xb5\x189\n\x05token\x12\rToken.Changed\x1a\x1ftoken {id} of {user} was {what} \x012\x88\x03\n\x0cTokenService\x12x\n\nListTokens\x12 .ubmc.v1alpha1.ListTokensRequest\x1a!.ubmc.v1alpha1.ListTokensResponse"%\x90\x02\x01\x8a\xb5\x18\x02\x08\x05\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1alpha1/tokens\x12}\n\x0bCreateToken\x12!.ubmc.v1alpha1.CreateTokenRequest\x1a".ubmc.v1alpha1.CreateTokenResponse"\'\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x19:\x01*"\x14/api/v1alpha1/tokens\x12\x7f\n\x0bDeleteToken\x12!.ubmc.v1alpha1.DeleteTokenRequest\x1a".ubmc.v1alpha1.DeleteTokenResponse")\x8a\xb5\x18\x04 \x01\x08\x05\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1alpha1/tokens/{id}b\x06proto3',
     [
         validate_pb.desc(),
         annotations_pb.desc(),
+        duration_pb.desc(),
         timestamp_pb.desc(),
         access_pb.desc(),
         event_kind_pb.desc(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tests.redfish.guests import truth
@@ -107,12 +108,73 @@ def identity(system: Any) -> None:
         assert member.mac_address
 
 
+def refusal(ask: Callable[..., Any], *arguments: Any) -> str:
+    """How a request is refused."""
+    try:
+        ask(*arguments)
+    except sushy.exceptions.HTTPError as error:
+        return str(error)
+    raise AssertionError(f"{ask} was not refused")
+
+
 def media(system: Any) -> None:
     members = system.virtual_media.get_members()
     assert any(sushy.VirtualMediaType.CD in member.media_types for member in members)
     assert not any(member.inserted for member in members)
     managed = system.managers[0].virtual_media.get_members()
     assert len(managed) >= 1
+
+    for member in (*members, *managed):
+        assert "media service" in refusal(member.insert_media, "https://192.0.2.1/install.iso")
+
+
+def firmware(system: Any) -> None:
+    """As Ironic's BIOS steps do it; the next restart takes it over."""
+    bios = system.bios
+    listed = {each["name"]: each for each in truth.get("hosts/host.0/bios/attributes")["biosAttributes"]}
+    registry = {each.name: each for each in bios.get_attribute_registry().registry_entries.attributes}
+    assert registry.keys() == listed.keys() == bios.attributes.keys()
+    name = next(name for name, each in listed.items() if each["values"] and not each.get("readOnly"))
+    wanted = next(
+        each["ValueName"] for each in registry[name].allowable_values if each["ValueName"] != bios.attributes[name]
+    )
+    assert sushy.ApplyTime.ON_RESET in bios.supported_apply_times
+    bios.set_attribute(name, wanted, apply_time=sushy.ApplyTime.ON_RESET)
+    assert truth.get("hosts/host.0/bios")["bios"]["pending"][name] == wanted
+    bios.refresh(force=True)
+    assert bios.pending_attributes[name] == wanted != bios.attributes[name]
+    bios.reset_bios()
+    defaults = {name: each["defaultValue"] for name, each in listed.items() if not each.get("readOnly")}
+    told = truth.get("hosts/host.0/bios")["bios"]
+    after = {**told["attributes"], **told.get("pending", {})}
+    assert {name: after[name] for name in defaults} == defaults
+
+
+def parts(system: Any, chassis: Any) -> None:
+    """What Ironic inspects, and collects as sensor data."""
+    there = [each for each in truth.get("assets?page_size=1000")["assets"] if each["present"]]
+    names = {
+        kind: {each["name"] for each in there if each["kind"] == f"ASSET_KIND_{kind}"}
+        for kind in ("DRIVE", "POWER_SUPPLY")
+    }
+    storage = system.storage.get_members()[0]
+    assert {drive.identity for drive in storage.drives} == names["DRIVE"]
+    assert system.simple_storage.max_size_bytes == storage.drives_max_size_bytes > 0
+    assert storage.volumes.get_members() == []
+    assert {each.name for each in chassis.power.power_supplies} == names["POWER_SUPPLY"]
+    sensors = {each["name"]: each for each in truth.get("sensors?page_size=1000")["sensors"]}
+    warm = {each.name: each for each in chassis.thermal.temperatures}
+    assert warm.keys() == {name for name, each in sensors.items() if each["kind"] == "SENSOR_KIND_TEMPERATURE"}
+    limits = sensors["cpu0_temp"]["thresholds"]
+    assert warm["cpu0_temp"].upper_threshold_critical == limits["upperCritical"]
+    assert chassis.thermal.fans
+
+
+def clock(manager: Any) -> None:
+    for offset, minutes in (("+02:00", 120), ("+00:00", 0)):
+        manager.set_datetime(datetime_local_offset=offset)
+        assert manager.datetimelocaloffset == offset
+        assert truth.get("time")["time"].get("utcOffsetMinutes", 0) == minutes
 
 
 def subscribe(connection: Any) -> None:
@@ -136,13 +198,16 @@ def tour(auth: Any, *, whole: bool) -> None:
     if not whole:
         return
     chassis = connection.get_chassis("/redfish/v1/Chassis/chassis.0")
+    firmware(system)
     power(system)
     boot(system)
     indicator(system, chassis)
     media(system)
+    parts(system, chassis)
     subscribe(connection)
     manager = connection.get_manager("/redfish/v1/Managers/bmc.0")
     assert manager.manager_type is not None
+    clock(manager)
     assert connection.get_update_service().identity
 
 

@@ -1,6 +1,8 @@
 /** What somebody should look at, the gravest first. Pure. */
 import type { Tone } from './components/ui/tone.ts';
-import type { Host } from './gen/ubmc/v1alpha1/host_pb.ts';
+import { visible } from './foreign.ts';
+import { HostState, type Host } from './gen/ubmc/v1alpha1/host_pb.ts';
+import type { Asset } from './gen/ubmc/v1alpha1/inventory_pb.ts';
 import type { Sensor } from './gen/ubmc/v1alpha1/sensor_pb.ts';
 import { ServiceState, type ServiceHealth } from './gen/ubmc/v1alpha1/system_pb.ts';
 import {
@@ -37,6 +39,7 @@ export interface Facts {
   sensors: readonly Sensor[];
   zones: readonly ThermalZone[];
   devices: readonly CoolingDevice[];
+  assets: readonly Asset[];
   services: readonly ServiceHealth[];
 }
 
@@ -51,6 +54,15 @@ export function concerns(facts: Facts): Concern[] {
         tone: 'critical' as const,
         text: t('trip', { name }),
         detail: tripReason,
+        path: '/power',
+      })),
+    ...facts.hosts
+      .filter((each) => each.state === HostState.UNKNOWN)
+      .map(({ name }) => ({
+        id: `host ${name}`,
+        tone: 'warning' as const,
+        text: t('host_unknown', { name }),
+        detail: '',
         path: '/power',
       })),
     ...facts.zones
@@ -78,6 +90,16 @@ export function concerns(facts: Facts): Concern[] {
       detail: each.qualityReason,
       path: `/sensors?sensor=${encodeURIComponent(each.name)}`,
     })),
+    // that a part is not there is no fault by itself; what misses it says so
+    ...facts.assets
+      .filter((each) => each.faults.length > 0)
+      .map((each) => ({
+        id: `asset ${each.name}`,
+        tone: 'warning' as const,
+        text: t('asset_faulty', { name: visible(each.name) }),
+        detail: visible(each.faults[0] ?? ''),
+        path: `/inventory?asset=${encodeURIComponent(each.name)}`,
+      })),
     ...facts.services
       .filter((each) => each.state !== ServiceState.READY)
       .map((each) => ({

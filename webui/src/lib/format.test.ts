@@ -14,6 +14,7 @@ describe('quantity', () => {
     locale.language = 'de';
     expect(quantity(1234.5, 'W')).toBe('1.235\u00a0W');
     expect(quantity(42.345, 'Cel')).toBe('42,3\u00a0°C');
+    expect(quantity(3410.4, 'RPM')).toBe('3.410\u00a0U/min');
   });
 });
 
@@ -33,6 +34,11 @@ describe('ago', () => {
     expect(ago(0, 0)).toBe('now');
     expect(ago(7_200_000, 0)).toBe('in 2 hours');
     expect(ago(0, 90_061_000)).toBe('yesterday');
+  });
+
+  it('says of nothing that just happened that it will', () => {
+    expect(ago(1_400, 0)).toBe('now');
+    expect(ago(1_600, 0)).toBe('in 2 seconds');
   });
 });
 

@@ -9,6 +9,7 @@ const UNITS: Record<string, string> = { Cel: '°C', RPM: 'rpm', 'L/min': 'l/min'
 const DIGITS: Record<string, number> = { Cel: 1, V: 3, A: 2, RPM: 0, W: 1, J: 0, '%': 1, Pa: 0, 'L/min': 1 };
 
 export function unitOf(unit: string): string {
+  if (unit === 'RPM' && locale.language === 'de') return 'U/min';
   return UNITS[unit] ?? unit;
 }
 
@@ -85,9 +86,13 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ];
 
-/** How long ago, or in how long: "3 minutes ago". */
+// the pages read the clock once a second
+const BEHIND_SECONDS = 1;
+
+/** How long ago, or in how long: "3 minutes ago". What just happened is not said to come. */
 export function ago(ms: number, now: number): string {
-  const seconds = Math.round((ms - now) / 1000);
+  const passed = Math.round((ms - now) / 1000);
+  const seconds = passed > 0 && passed <= BEHIND_SECONDS ? 0 : passed;
   const [unit, size] = STEPS.find(([, step]) => Math.abs(seconds) >= step) ?? ['second' as const, 1];
   return new Intl.RelativeTimeFormat(locale.tag, { numeric: 'auto' }).format(Math.trunc(seconds / size), unit);
 }

@@ -71,7 +71,7 @@ export const NAVIGATION: readonly Group[] = [
         present: askForConsoles,
       },
       { path: '/screen', label: 'nav_screen', icon: Monitor, service: 'kvmsrv' },
-      { path: '/media', label: 'nav_media', icon: Disc3, service: 'mediasrv' },
+      { path: '/media', label: 'nav_media', icon: Disc3, service: 'kvmsrv' },
     ],
   },
   {

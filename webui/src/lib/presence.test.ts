@@ -6,7 +6,7 @@ import { Presence } from './presence.svelte.ts';
 
 const icon = (() => undefined) as unknown as Entry['icon'];
 const always: Entry = { path: '/power', label: 'nav_power', icon };
-const media: Entry = { path: '/media', label: 'nav_media', icon, service: 'mediasrv' };
+const media: Entry = { path: '/media', label: 'nav_media', icon, service: 'kvmsrv' };
 
 function made(names: () => string[] | Error, present?: () => Promise<unknown>): { presence: Presence; console: Entry } {
   const console: Entry = { path: '/console', label: 'nav_console', icon, service: 'consolesrv', present };

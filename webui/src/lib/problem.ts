@@ -1,10 +1,11 @@
 /**
- * What went wrong with a call, in words for people and fields for forms. The words are the server's own; if it said none,
- * because call or answer were lost on the way, they are those of these pages.
+ * What went wrong with a call, in words for people and fields for forms. The words are the server's own, with the label of
+ * each field that they name; if it said none, because call or answer were lost on the way, they are those of these pages.
  */
 import { Code, ConnectError } from '@connectrpc/connect';
 
 import { ViolationsSchema } from './gen/buf/validate/validate_pb.ts';
+import { withLabels } from './i18n/fields.ts';
 import { transportTexts as t } from './i18n/problem.ts';
 
 export interface Problem {
@@ -47,10 +48,11 @@ export function problemOf(error: unknown): Problem {
       const path = (each.field?.elements ?? []).map((element) => camel(element.fieldName)).join('.');
       // the server names the field in front of each message, for those who read no fields
       const message = each.message.startsWith(`${path}: `) ? each.message.slice(path.length + 2) : each.message;
-      fields[path] ??= message;
+      fields[path] ??= withLabels(message);
     }
   }
-  return { code: told.code, message: lostOnTheWay(told) || told.rawMessage, fields, traceId: told.metadata.get('trace-id') ?? '' };
+  const message = lostOnTheWay(told) || withLabels(told.rawMessage);
+  return { code: told.code, message, fields, traceId: told.metadata.get('trace-id') ?? '' };
 }
 
 /** Whether a service is not on this board, or not in this BMC. */

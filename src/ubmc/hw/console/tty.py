@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ubmc.hw.console.port import BREAK_SECONDS, Abilities, Chunk, FlowControl, LineSettings, Opened, Resume
 from ubmc.hw.console.termios2 import TIOCCBRK, TIOCSBRK, set_speed
-from ubmc.kit.errors import Busy, Refused, UbmcError, Unavailable
+from ubmc.kit.errors import Busy, Invalid, Refused, UbmcError, Unavailable
 
 READ_BYTES = 64 * 1024
 _IFLAG, _OFLAG, _CFLAG, _LFLAG = range(4)
@@ -34,6 +34,7 @@ class TtyLine:
         self._path = path
         self._descriptor = -1
         self._place = 0
+        self._settings = LineSettings()  # with which it works
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -58,6 +59,7 @@ class TtyLine:
             raise
         self._descriptor = descriptor
         self._place = 0
+        self._settings = settings
         self._loop = asyncio.get_running_loop()
         return Opened(identity="", place=0, end=0)
 
@@ -126,11 +128,17 @@ class TtyLine:
             await asyncio.sleep(0.02)
 
     async def configure(self, settings: LineSettings) -> None:
-        """Work in another way; see `Line.configure`."""
+        """Work in another way; see `Line.configure`. If it cannot, it goes on as it did."""
+        descriptor = self._checked()
         try:
-            _configure(self._checked(), settings)
+            _configure(descriptor, settings)
+        except Invalid:
+            with contextlib.suppress(OSError, termios.error, Invalid):
+                _configure(descriptor, self._settings)
+            raise
         except (OSError, termios.error) as error:
             raise Unavailable(f"{self._path} cannot be set up: {_reason(error)}") from error
+        self._settings = settings
 
     async def close(self) -> None:
         """Give the line back."""
@@ -172,7 +180,12 @@ def _reason(error: OSError | termios.error) -> str:
 
 
 def _configure(descriptor: int, settings: LineSettings) -> None:
-    """Raw mode, eight bits, no parity, as termios(3) defines it for cfmakeraw."""
+    """Raw mode, eight bits, no parity, as termios(3) defines it for cfmakeraw.
+
+    Raises:
+        Invalid: the line cannot work so; part of it may be in effect.
+        OSError, termios.error: it is gone.
+    """
     attributes = termios.tcgetattr(descriptor)
     attributes[_IFLAG] = termios.IGNBRK | termios.IGNPAR
     attributes[_OFLAG] = 0
@@ -185,4 +198,7 @@ def _configure(descriptor: int, settings: LineSettings) -> None:
         attributes[_CFLAG] |= termios.CRTSCTS
     attributes[_CC][termios.VMIN], attributes[_CC][termios.VTIME] = 1, 0
     termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+    # Success means that some of it was done (POSIX tcsetattr); a UART without the wires drops just this.
+    if attributes[_CFLAG] & ~termios.tcgetattr(descriptor)[_CFLAG] & termios.CRTSCTS:
+        raise Invalid("the line has no RTS and CTS; use xon-xoff, or no flow control")
     set_speed(descriptor, settings.baud_rate)

@@ -16,6 +16,8 @@ class SimAssets:
     def __init__(self, dial: Dial) -> None:
         """Ask whoever `dial` reaches."""
         self._session = Session(dial)
+        self._told: list[dict[str, Any]] = []
+        self._facts: tuple[AssetFacts, ...] = ()
 
     @property
     def source(self) -> Source:
@@ -25,7 +27,9 @@ class SimAssets:
     async def read(self) -> Sequence[AssetFacts]:
         """All parts, those that are unplugged included. Raises `Unavailable`."""
         told = (await self._session.ask({"do": "assets"}))["assets"]
-        return tuple(_facts(asset) for asset in told)
+        if told != self._told:  # it is asked often, and seldom has anything new to say
+            self._told, self._facts = told, tuple(_facts(asset) for asset in told)
+        return self._facts
 
     async def close(self) -> None:
         """Hang up."""

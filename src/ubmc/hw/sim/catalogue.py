@@ -213,7 +213,7 @@ def _room_sensors() -> Iterator[Sensor]:
 def _assets(size: _Size) -> Iterator[Asset]:
     yield Asset(
         "chassis.0", "chassis", "", model="Simulated chassis", part_number="SIM-CH-1", serial_number="CH0001",
-        fru_bytes=256,
+        fru_bytes=256, fru_writable=True,
     )  # fmt: skip
     yield Asset(
         "board.0", "board", model=f"Simulated board, {size.name}", part_number="SIM-MB-1", serial_number="MB0001",

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from ubmc.protocols.ipmi.rmcp import IPMI_HEADER
 
-AUTH_NONE = 0x00
-"""Authentication type "none" (Spec table 13-8)."""
 _HEADER = 10
 _OUTSIDE = bytes(9)  # authentication type none, session sequence number 0, session id 0
 

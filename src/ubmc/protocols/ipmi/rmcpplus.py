@@ -14,8 +14,8 @@ HEADER = 12
 ENCRYPTED = 0x80
 AUTHENTICATED = 0x40
 
-_NEXT_HEADER = 0x07  # "for IPMI v2.0" (Spec table 13-8)
 _FIELDS = struct.Struct("<BBIIH")
+# The pad, its length, and the next header, which is 07h "for IPMI v2.0" (Spec table 13-8).
 _PADS = (b"\x00\x07", b"\xff\x01\x07", b"\xff\xff\x02\x07", b"\xff\xff\xff\x03\x07")
 
 

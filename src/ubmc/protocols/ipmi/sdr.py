@@ -38,6 +38,7 @@ class SensorType(IntEnum):
     OS_STOP = 0x20
     ACPI_POWER = 0x22
     WATCHDOG = 0x23
+    MANAGEMENT_HEALTH = 0x28
 
 
 class EventType(IntEnum):
@@ -159,6 +160,12 @@ def discrete(record_id: int, sensor: Discrete) -> bytes:
     body += sensor.states.to_bytes(2, "little") * 3
     body += bytes((NO_ANALOG, 0, 0)) + bytes((0x01, 0x00)) + bytes(6)  # shared by one
     return _record(record_id, 0x02, body + _name(sensor.place.name))
+
+
+def event_only(record_id: int, place: Place, kind: SensorType, event: EventType) -> bytes:
+    """The record of a sensor that has no reading and only tells events (Spec section 43.3, table 43-3)."""
+    body = _owner(place) + bytes((kind, event, 0x01, 0x00, 0x00, 0x00))  # shared by one
+    return _record(record_id, 0x03, body + _name(place.name))
 
 
 def fru(record_id: int, device_id: int, place: Place) -> bytes:

@@ -9,11 +9,8 @@ SDR_VERSION = 0x51
 _SUPPORTS = 0x23
 """Non-modal update, Reserve SDR Repository, Get SDR Repository Allocation Info (Spec table 33-3, byte 15); records
 cannot be added or deleted: they are made of the board file."""
-MOST_PART = 0xFF
-"""Bytes in all: "the whole record" (Spec table 33-6, byte 6)."""
 FRU_WRITE_PROTECTED = 0x80
-FRU_BUSY = 0x81
-"""Spec tables 34-3 and 34-4."""
+"""Spec table 34-4."""
 FIRST, LAST = 0x0000, 0xFFFF
 
 

@@ -17,6 +17,7 @@ BIOS = f"{ROOT}/Systems/{{system}}/Bios"
 SETTINGS = f"{BIOS}/Settings"
 REGISTRY = f"{ROOT}/Registries/{{registry}}/AttributeRegistry"
 RESET = "Bios.ResetBios"
+APPLY_TIMES = ("OnReset",)
 _PREFIX = "BiosAttributeRegistry."
 _TYPES = {
     BiosAttributeType.ENUMERATION: "Enumeration",
@@ -82,7 +83,7 @@ def bios(view: View, params: Params) -> Body | None:
                 {
                     "@odata.type": "#Settings.v1_4_0.Settings",
                     "SettingsObject": link(f"{base}/Settings"),
-                    "SupportedApplyTimes": ["OnReset"],
+                    "SupportedApplyTimes": list(APPLY_TIMES),
                     "Time": stamp(found.applied_time),
                     "Messages": [],
                 }
@@ -152,6 +153,13 @@ PATCH: Shape = {"Attributes": Prop("object")}
 
 RESOURCES = (
     Resource(BIOS, "Bios", bios, actions=(Action(RESET),), about="The set-up of a computer's firmware."),
-    Resource(SETTINGS, "Bios", settings, patch=PATCH, about="The set-up after the next boot; PATCH it here."),
+    Resource(
+        SETTINGS,
+        "Bios",
+        settings,
+        patch=PATCH,
+        apply_times=APPLY_TIMES,
+        about="The set-up after the next boot; PATCH it here.",
+    ),
     Resource(REGISTRY, "AttributeRegistry", registry, about="Which set-up attributes there are."),
 )

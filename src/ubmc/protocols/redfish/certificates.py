@@ -124,6 +124,7 @@ RESOURCES = (
         SERVICE,
         "CertificateService",
         lambda _view, _params: service(),
+        write=MANAGER,
         actions=(
             Action(
                 "CertificateService.GenerateCSR",

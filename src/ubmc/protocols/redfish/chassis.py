@@ -11,7 +11,7 @@ from ubmc.protocols.redfish.types import ROOT
 from ubmc.protocols.redfish.when import stamp
 from ubmc.v1alpha1.chassis_pb import Chassis, ChassisPowerAction, ChassisState
 from ubmc.v1alpha1.inventory_pb import Asset, AssetKind
-from ubmc.v1alpha1.sensor_pb import SensorKind
+from ubmc.v1alpha1.sensor_pb import Sensor, SensorKind, SensorQuality
 
 COLLECTION = f"{ROOT}/Chassis"
 CHASSIS = f"{COLLECTION}/{{chassis}}"
@@ -48,7 +48,6 @@ _SUBORDINATE = (
     "Controls",
     "Drives",
     "EnvironmentMetrics",
-    "LogServices",
     "Power",
     "PowerSubsystem",
     "Sensors",
@@ -78,7 +77,7 @@ def chassis(view: View, params: Params) -> Body | None:
             **(_identity(part) if part is not None else {}),
             "UUID": layout.identity(view, name),
             "PowerState": _POWER.get(box.state, NULL),
-            "Status": _status(view, box),
+            "Status": _status(view, box, part),
             **indicator.properties(view, name),
             "PhysicalSecurity": _security(view, name),
             **{key: view.link(f"{CHASSIS}/{key}", chassis=name) for key in _SUBORDINATE},
@@ -108,9 +107,9 @@ def reset_action_info(view: View, params: Params) -> Body | None:
     return action_info("Reset Action Info", "ResetActionInfo", required=False, ResetType=offer)
 
 
-def _status(view: View, box: Chassis) -> Body:
+def _status(view: View, box: Chassis, part: Asset | None) -> Body:
     rollup = health.of_components(view, lambda component: layout.chassis_of(view, component) == box.name)
-    return health.status(_STATES.get(box.state, "Enabled"), health.OK, rollup)
+    return health.status(_STATES.get(box.state, "Enabled"), health.of_part(part), rollup)
 
 
 def _security(view: View, name: str) -> Body | None:
@@ -120,10 +119,16 @@ def _security(view: View, name: str) -> Body | None:
         if alarm is None or alarm.kind is not SensorKind.STATE or "intrusion" not in sensor:
             continue
         if layout.chassis_of(view, alarm.component) == name:
-            seen = view.table("sensor").get(sensor)
-            opened = seen is not None and seen.state == "open"
-            return {"IntrusionSensor": "HardwareIntrusion" if opened else "Normal", "IntrusionSensorReArm": "Automatic"}
+            seen: Sensor | None = view.table("sensor").get(sensor)
+            return {"IntrusionSensor": _lid(seen), "IntrusionSensorReArm": "Automatic"}
     return None
+
+
+def _lid(sensor: Sensor | None) -> str | None:
+    """How the lid is; null while its sensor cannot be believed."""
+    if sensor is None or sensor.quality is not SensorQuality.GOOD:
+        return None
+    return "HardwareIntrusion" if sensor.state == "open" else "Normal"
 
 
 def _links(view: View, box: Chassis) -> Body:
@@ -145,7 +150,8 @@ def _links(view: View, box: Chassis) -> Body:
 
 def _parts(view: View, box: Chassis, kind: AssetKind) -> list[str]:
     found = []
-    for part in layout.parts(view, kind, of_chassis=box.name):
+    # The place of a supply is a resource of its own, whether there is one in it or not.
+    for part in layout.parts(view, kind, of_chassis=box.name, absent=kind is AssetKind.POWER_SUPPLY):
         hosts = layout.hosts_of(view, part.name)
         found.append(layout.place(view, part, hosts[0] if hosts else "", box.name))
     return [path for path in found if path]

@@ -22,6 +22,15 @@ _ALERTS = (Severity.WARNING, Severity.CRITICAL)
 ALERT, OTHER = "Alert", "Other"
 EVENT_TYPES = (ALERT, OTHER)
 """The types of events that there are."""
+_SENSORS = {
+    "Sensor.QualityChanged": "name",
+    "Sensor.ThresholdCrossed": "name",
+    "Sensor.ThresholdsChanged": "name",
+    "Trigger.Fired": "sensor",
+}
+"""The events that are about a sensor, and the argument that names it: their component is the part that it is at. A
+sensor with states has no resource, so a change of state is about that part."""
+_ZONES = ("Thermal.SettingChanged", "Thermal.ZoneStateChanged")
 
 
 def payload(events: Sequence[Event], kinds: Kinds, context: str = "", *, log: str = _LOG) -> dict[str, Any]:
@@ -100,7 +109,8 @@ def _list(text: str) -> list[str]:
 
 def place(event: Event) -> tuple[str, str]:
     """The type of the resource that an event is about, and where that is."""
-    return origin(event.component, sensor=event.message_id.startswith("Sensor."))
+    sensor = event.arguments.get(_SENSORS.get(event.message_id, ""), "")
+    return origin(sensor or event.component, sensor=bool(sensor), zone=event.message_id in _ZONES)
 
 
 def filterable(event: Event) -> dict[str, Any]:

@@ -27,8 +27,8 @@ SUBSCRIPTIONS = f"{SERVICE}/Subscriptions"
 STREAM = f"{SERVICE}/SSE"
 
 RESOURCE_TYPES = (
-    "AccountService", "CertificateService", "Chassis", "ComputerSystem", "EventService", "Fan", "Manager", "Memory",
-    "PowerSupply", "Processor", "Sensor", "TelemetryService",
+    "AccountService", "CertificateService", "Chassis", "ComputerSystem", "Control", "Drive", "EventService", "Fan",
+    "Manager", "Memory", "PowerSupply", "Processor", "Sensor", "TelemetryService",
 )  # fmt: skip
 STREAM_FILTERS = {
     "EventFormatType": True,

@@ -83,11 +83,11 @@ def hosts_of(view: View, component: str) -> list[str]:
     return [name for name in hosts if box is not None and name in box.hosts]
 
 
-def parts(view: View, kind: AssetKind, *, of_host: str = "", of_chassis: str = "") -> list[Asset]:
-    """The parts of one kind that are there, in the order of their names."""
+def parts(view: View, kind: AssetKind, *, of_host: str = "", of_chassis: str = "", absent: bool = False) -> list[Asset]:
+    """The parts of one kind that are there, in the order of their names; with `absent`, the empty places too."""
     found = []
     for each in view.table("asset"):
-        if each.kind is not kind:
+        if each.kind is not kind or not (each.present or absent):
             continue
         if of_host and of_host not in hosts_of(view, each.name):
             continue

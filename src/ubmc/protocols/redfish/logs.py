@@ -78,18 +78,18 @@ def audit_service(path: str) -> Body:
     }
 
 
-def entry(event: Event, kinds: Mapping[str, EventKind], place: Callable[[str], str | None], *, sel: bool) -> Body:
+def entry(event: Event, kinds: Mapping[str, EventKind], place: Callable[[Event], str | None], *, sel: bool) -> Body:
     """One event.
 
     Args:
         event: as the log has it.
         kinds: the kinds of news that there are, by their message ids.
-        place: the path of the resource that a component is; None for one that is not there now.
+        place: the path of the resource that an event is about; None for one that is not there now.
         sel: as a record of the SEL.
     """
     kind = kinds.get(event.message_id)
     severity = SEVERITIES.get(event.severity, OK)
-    where = place(event.component)
+    where = place(event)
     body: Body = {
         "Id": str(event.id),
         "Name": f"Event {event.id}",

@@ -25,11 +25,9 @@ RESET = "Manager.Reset"
 RESETS = ("GracefulRestart", "ForceRestart")
 _SUBORDINATE = (
     "EthernetInterfaces",
-    "HostInterfaces",
     "LogServices",
     "NetworkProtocol",
     "SecurityPolicy",
-    "SerialInterfaces",
     "VirtualMedia",
 )
 VERSIONS_TLS = ("1.2", "1.3")

@@ -5,11 +5,12 @@ Every refusal of the Redfish door is a `RedfishError`, which is a status and one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ubmc.kit.errors import FACES, UbmcError
+from ubmc.kit.errors import FACES, Exhausted, UbmcError
 
 BASE = "Base.1.22"
 MESSAGE_TYPE = "#Message.v1_3_0.Message"
@@ -51,6 +52,7 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "QueryNotSupportedOnOperation": ("Warning", "Queries go with GET and HEAD only.", "Leave the query out."),
     "QueryParameterUnsupported": ("Warning", "The query parameter %1 is not supported.", "Leave it out."),
     "QueryCombinationInvalid": ("Warning", "These query parameters cannot go together.", "Send one of them."),
+    "CreateLimitReachedForResource": ("Critical", "No more can be made here.", "Delete one first."),
     "EventSubscriptionLimitExceeded": ("Critical", "There are too many subscriptions.", "Delete one first."),
     "ResourceInUse": ("Warning", "The state of the resource does not allow it.", "See the state, and try again later."),
     "ResourceAlreadyExists": ("Critical", "A %1 with the %2 '%3' is there already.", "Choose another value."),
@@ -145,6 +147,8 @@ def of_error(error: UbmcError, uri: str, related: tuple[str, ...] = ()) -> Redfi
         related: the properties that it is about, where that is known.
     """
     face = FACES[error.name]
+    if isinstance(error, Exhausted) and not error.retry_seconds:  # waiting does not help
+        return RedfishError(400, Message("CreateLimitReachedForResource", text=error.message))
     args: tuple[str, ...]
     retry = 0
     match face.redfish:
@@ -154,8 +158,8 @@ def of_error(error: UbmcError, uri: str, related: tuple[str, ...] = ()) -> Redfi
             fields = tuple(violation.field for violation in error.violations)
             args = (related[0].removeprefix("/") if related else fields[0] if fields else "",)
         case "ServiceTemporarilyUnavailable":
-            retry = 1
-            args = ("1",)
+            retry = math.ceil(error.retry_seconds) if isinstance(error, Exhausted) else 1
+            args = (str(retry),)
         case "ResourceAlreadyExists":
             args = ("resource", related[0] if related else "Id", "")
         case _:

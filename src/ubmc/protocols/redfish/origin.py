@@ -14,6 +14,8 @@ _PLACES: dict[str, tuple[str, str]] = {
     "fan": ("Fan", "{root}/Chassis/{chassis}/ThermalSubsystem/Fans/{name}"),
     "cpu": ("Processor", "{root}/Systems/{host}/Processors/{name}"),
     "dimm": ("Memory", "{root}/Systems/{host}/Memory/{name}"),
+    "drive": ("Drive", "{root}/Chassis/{chassis}/Drives/{name}"),
+    "board": ("Chassis", "{root}/Chassis/{chassis}"),
 }
 _SERVICES: dict[str, tuple[str, str]] = {
     "usermgr": ("AccountService", "{root}/AccountService"),
@@ -23,17 +25,22 @@ _SERVICES: dict[str, tuple[str, str]] = {
 }
 
 
-def origin(component: str, *, sensor: bool = False, chassis: str = CHASSIS, host: str = "host.0") -> tuple[str, str]:
+def origin(
+    component: str, *, sensor: bool = False, zone: bool = False, chassis: str = CHASSIS, host: str = "host.0"
+) -> tuple[str, str]:
     """The type of a resource, and where it is.
 
     Args:
-        component: as events name it: `host.0`, `psu.0`, `usermgr`; or the name of a sensor.
+        component: as events name it: `host.0`, `psu.0`, `usermgr`; or the name of a sensor or thermal zone.
         sensor: it is a sensor.
+        zone: it is a thermal zone.
         chassis: the chassis to look in for parts.
         host: the system to look in for parts.
     """
     if sensor:
         return "Sensor", f"{ROOT}/Chassis/{chassis}/Sensors/{component}"
+    if zone:
+        return "Control", f"{ROOT}/Chassis/{chassis}/Controls/{component}"
     found = _PLACES.get(component.partition(".")[0]) or _SERVICES.get(component)
     if found is None:
         return "Manager", f"{ROOT}/Managers/{MANAGER}"

@@ -67,6 +67,8 @@ class Resource:
     """Members can be made without logging in (sessions)."""
     delete: bool = False
     actions: tuple[Action, ...] = ()
+    apply_times: tuple[str, ...] = ("Immediate",)
+    """When changes can be made; who changes something may say one of these by `@Redfish.SettingsApplyTime`."""
     volatile: tuple[str, ...] = ()
     """Properties that do not count for the ETag: a clock."""
     pages: bool = False
@@ -95,6 +97,8 @@ class Resource:
         """Which privileges a method needs, any one of these; none for what everybody may."""
         if method in ("GET", "HEAD"):
             return self.read
+        if method == "POST" and self.open_create:
+            return PUBLIC
         return (self.remove or self.write) if method == "DELETE" else self.write
 
     @property

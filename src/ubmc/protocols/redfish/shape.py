@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +141,29 @@ def check_action(name: str, shape: Shape, body: Mapping[str, Any], offered: Mapp
     return Checked(values, tuple(problems))
 
 
+def check_apply_time(body: Mapping[str, Any], able: Sequence[str]) -> None:
+    """Refuse a change that is wanted at another time than it would be made (DSP0266, "Settings resource").
+
+    Args:
+        body: what was sent; `@Redfish.SettingsApplyTime` says when, if it is there.
+        able: when changes of this resource can be made.
+
+    Raises:
+        RedfishError: 400, not then.
+    """
+    if _APPLY_TIME not in body:
+        return
+    place = pointer(_APPLY_TIME, "ApplyTime")
+    sent = body[_APPLY_TIME]
+    wanted = sent.get("ApplyTime") if isinstance(sent, Mapping) else None
+    if not isinstance(wanted, str):
+        raise RedfishError(400, Message("PropertyValueTypeError", (_shown(sent), place[1:]), (place,)))
+    if wanted not in able:
+        text = f"what is changed here is taken over {' or '.join(able)}: ask for that, or say no time"
+        raise RedfishError(400, Message("PropertyValueNotInList", (_shown(wanted), place[1:]), (place,), text))
+
+
+_APPLY_TIME = "@Redfish.SettingsApplyTime"
 _AS_ACTION = {
     "PropertyValueError": "ActionParameterValueError",
     "PropertyValueTypeError": "ActionParameterValueTypeError",

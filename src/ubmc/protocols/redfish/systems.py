@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ubmc.protocols.redfish import boot, consoles, health, indicator, layout, parts
+from ubmc.protocols.redfish import boot, conditions, consoles, health, indicator, layout, parts
 from ubmc.protocols.redfish.actioninfo import action_info, reset_offer
 from ubmc.protocols.redfish.facts import View
 from ubmc.protocols.redfish.resource import NULL, Action, Body, Params, Resource, known, links, members
@@ -142,7 +142,6 @@ _SUBORDINATE = (
     "LogServices",
     "Memory",
     "Processors",
-    "SecureBoot",
     "SimpleStorage",
     "Storage",
     "VirtualMedia",
@@ -195,9 +194,11 @@ def _firmware(view: View, name: str, own: Asset | None) -> str:
 
 
 def _status(view: View, host: Host) -> Body:
-    own = health.CRITICAL if host.trip_reason else health.OK
+    wrong = conditions.of_host(host)
+    own = health.worst(str(each["Severity"]) for each in wrong)
     rollup = health.of_components(view, lambda component: host.name in layout.hosts_of(view, component))
-    return health.status(_STATES.get(host.state, "UnavailableOffline"), own, rollup)
+    found = health.status(_STATES.get(host.state, "UnavailableOffline"), own, rollup)
+    return {**found, "Conditions": wrong} if wrong else found
 
 
 def _progress(host: Host) -> Body | None:

@@ -12,11 +12,11 @@ SERVICE = f"{ROOT}/TaskService"
 TASKS = f"{SERVICE}/Tasks"
 MONITORS = f"{SERVICE}/TaskMonitors"
 
-# state, status, and the message of DMTF's registry TaskEvent
+# state; status, which is the severity of the message; and the message of DMTF's registry TaskEvent
 _STATES = {
     TaskState.RUNNING: ("Running", "OK", "TaskStarted"),
     TaskState.COMPLETED: ("Completed", "OK", "TaskCompletedOK"),
-    TaskState.FAILED: ("Exception", "Warning", "TaskAborted"),
+    TaskState.FAILED: ("Exception", "Critical", "TaskAborted"),
     TaskState.CANCELLED: ("Cancelled", "Warning", "TaskCancelled"),
 }
 _REGISTRY = "TaskEvent.1.0"

@@ -62,7 +62,9 @@ UPDATES = {
     ReportUpdates.APPEND_WRAPS: "AppendWrapsWhenFull",
     ReportUpdates.APPEND_STOPS: "AppendStopsWhenFull",
 }
-ACTIONS = {ReportAction.LOG: "LogToMetricReportsCollection", ReportAction.EVENT: "RedfishEvent"}
+ACTIONS = {ReportAction.LOG: "LogToMetricReportsCollection"}
+"""`RedfishEvent` would push the report itself, as an event of the format MetricReport, which is not offered here. That
+one is ready can be told, which is asked for by u-bmc's own API."""
 TRIGGER_ACTIONS = {
     "RedfishEvent": TriggerAction.EVENT,
     "LogToLogService": TriggerAction.EVENT,
@@ -209,7 +211,7 @@ _DEFINITION: dict[str, Prop | Shape] = {
     "Name": Prop(longest=128),
     "MetricReportDefinitionEnabled": Prop("boolean"),
     "Schedule": {"RecurrenceInterval": Prop(longest=32)},
-    "ReportActions": Prop("strings", values=tuple(ACTIONS.values()), longest=2),
+    "ReportActions": Prop("strings", values=tuple(ACTIONS.values()), longest=1),
     "ReportUpdates": Prop(values=tuple(UPDATES.values())),
     "AppendLimit": Prop("integer", minimum=1, maximum=_MOST_VALUES),
     "SuppressRepeatedMetricValue": Prop("boolean"),

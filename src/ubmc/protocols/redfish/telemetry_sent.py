@@ -100,7 +100,8 @@ def definition_of(values: Mapping[str, Any], sensors: Sensors, now: ReportDefini
     if (text := values.get("Schedule/RecurrenceInterval")) is not None:
         wanted.interval = Duration.from_seconds(_seconds(text, "Schedule/RecurrenceInterval"))
     if "ReportActions" in values:
-        wanted.actions = [_by_name(ACTIONS, action) for action in dict.fromkeys(values["ReportActions"])]
+        unseen = [action for action in (now.actions if now is not None else ()) if action not in ACTIONS]
+        wanted.actions = [*(_by_name(ACTIONS, action) for action in values["ReportActions"]), *unseen]
     if "ReportUpdates" in values:
         wanted.updates = _by_name(UPDATES, values["ReportUpdates"])
     if "AppendLimit" in values:

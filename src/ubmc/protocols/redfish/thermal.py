@@ -97,12 +97,20 @@ def _tachometers(view: View, device: CoolingDevice) -> list[Sensor]:
 
 def _speed(view: View, device: CoolingDevice, tachometers: list[Sensor], rotor: int) -> Body:
     """The duty in percent, with the speed of one rotor; null where there is no good reading of that."""
-    found: Body = {"Reading": sensors.tidy(device.duty_percent)}
+    duty = sensors.first(sensors.of_component(view, device.name, SensorKind.PERCENT), "duty")
+    found: Body = {"Reading": _duty(device, duty)}
     if rotor < len(tachometers):
         found["SpeedRPM"] = sensors.value(tachometers[rotor])
         found["DeviceName"] = tachometers[rotor].name
-    duty = sensors.first(sensors.of_component(view, device.name, SensorKind.PERCENT), "duty")
     return {"DataSourceUri": sensors.uri(view, duty), **found} if duty is not None else found
+
+
+def _duty(device: CoolingDevice, sensor: Sensor | None) -> float | None:
+    """The duty as it reads back, else as it was given; of a fan that does not take what it is given nobody knows it."""
+    read = sensors.value(sensor) if sensor is not None else None
+    if read is not None or device.state is CoolingDeviceState.UNWRITABLE:
+        return read
+    return sensors.tidy(device.duty_percent)
 
 
 def _status(view: View, device: CoolingDevice) -> Body:

@@ -53,8 +53,11 @@ FAMILIES = (
     update,
 )
 
-EXCERPTS: dict[str, tuple[str, ...]] = {"Sensor": ("Reading",)}
-"""What `excerpt` leaves of a resource, by type."""
+EXCERPTS: dict[str, tuple[str, ...]] = {
+    "Control": ("ControlMode", "AllowableMax", "AllowableMin"),
+    "Sensor": ("Reading",),
+}
+"""What `excerpt` leaves of a resource, by type: what its schema marks with `Redfish.Excerpt`. Others stay whole."""
 
 TREE = Tree([resource for family in FAMILIES for resource in family.RESOURCES])
 SERVED = frozenset(resource.template for resource in TREE)

@@ -22,6 +22,8 @@ from ubmc.services.consolesrv.ring import Ring
 from ubmc.v1alpha1.console_pb import ConsoleAttachment
 
 PIECE_BYTES = frames.LONGEST_DATA
+WRITTEN_BYTES = 512
+"""So much goes to the line at once: what is cut off by a take-over is known to within that."""
 END_SECONDS = 1.0
 SIGNAL_PAUSE_SECONDS = 0.25
 """Between two BREAKs or SysRqs of one attachment: each is a record of the audit trail."""
@@ -206,12 +208,17 @@ class Attachment:
             self.dropped_bytes += len(data)
             self.wake(state=True)
             return
-        if await self._write(self._owner.input(self, data)):
-            self.written_bytes += len(data)
+        before = self.written_bytes
+        if await self._write(self._send_input(data)):
             self.reason = ""
-        else:
-            self.dropped_bytes += len(data)
+        self.dropped_bytes += len(data) - (self.written_bytes - before)
         self.wake()
+
+    async def _send_input(self, data: bytes) -> None:
+        for at in range(0, len(data), WRITTEN_BYTES):
+            piece = data[at : at + WRITTEN_BYTES]
+            await self._owner.input(self, piece)
+            self.written_bytes += len(piece)
 
     async def _write(self, writing: Coroutine[Any, Any, None]) -> bool:
         """Do what only the writer may, until it is done or somebody else writes; whether it was done."""

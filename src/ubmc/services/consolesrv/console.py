@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,7 @@ from ubmc.services.consolesrv.ring import Ring
 from ubmc.services.consolesrv.sights import Watcher
 from ubmc.services.consolesrv.start import Opening, Start, begin
 from ubmc.services.consolesrv.store import Numbering, Store
-from ubmc.v1alpha1.console_pb import (
-    ConsoleWriting,
-)
+from ubmc.v1alpha1.console_pb import ConsoleWriting
 
 log = logging.getLogger("ubmc.consolesrv")
 
@@ -40,7 +38,10 @@ SETTLE_SECONDS = 5.0
 SYSRQ_PAUSE_SECONDS = 0.05
 SIGNAL_SECONDS = 4.0
 """A BREAK that is being sent may take so long after nobody wants it any more: 2 s, and 1 s until the line is empty."""
+ENDED = 256
+"""Sessions that have ended and are remembered: somebody may have a ticket of one still, for some seconds."""
 _FIRST = "the line is being opened"
+_SESSION_OVER = frames.End("session", "the session has ended; log in again")
 
 
 class Console:
@@ -82,6 +83,7 @@ class Console:
         self._began = time.monotonic()
         self._settled = asyncio.Event()
         self._arriving: Counter[str] = Counter()  # by account
+        self._ended: deque[str] = deque(maxlen=ENDED)
         self._backlog = 0  # bytes before this offset were there when the line was opened
         self._empty = asyncio.Event()
         self._up = asyncio.Event()
@@ -235,6 +237,9 @@ class Console:
         except Exhausted as error:
             await link.write(frames.encode(frames.End("full", error.message)))
             return
+        if opening.who.session in self._ended:
+            await link.write(frames.encode(_SESSION_OVER))
+            return
         start = begin(self.ring, self.epoch, opening)
         attachment = Attachment(self, opening.who, start.position)
         self.attachments[attachment.id] = attachment
@@ -304,10 +309,11 @@ class Console:
                     await self._empty.wait()
 
     def end_session(self, session: str) -> None:
-        """A session has ended."""
+        """A session has ended; whoever is still on the way in by it does not get in."""
+        self._ended.append(session)
         for attachment in self.attachments.values():
             if attachment.who.session == session:
-                attachment.end("session", "the session has ended; log in again")
+                attachment.end(_SESSION_OVER.reason, _SESSION_OVER.message)
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -324,7 +330,7 @@ class Console:
             if before is not None:
                 before.reason = f"{by.who.user} has taken over"
                 before.interrupt()
-                self._news.taken(by.who.user, before.who.user)
+                self._news.taken(by.who.user, by.who.source, before.who.user)
             self.writer, by.reason = by, ""
         self._wake(state=True)
 
@@ -335,15 +341,15 @@ class Console:
             by.reason = ""
             self._wake(state=True)
 
-    def revoke(self, by: str) -> str:
-        """Take the right to write away; from whom, empty if nobody had it."""
+    def revoke(self, by: str, source: str) -> str:
+        """Take the right to write away, for somebody at an address; from whom, empty if nobody had it."""
         before = self.writer
         if before is None:
             return ""
         before.reason = f"{by} has taken the right to write away"
         before.interrupt()
         self.writer = None
-        self._news.taken(by, before.who.user)
+        self._news.taken(by, source, before.who.user)
         self._wake(state=True)
         return before.who.user
 
@@ -354,18 +360,15 @@ class Console:
             self._news.wrote(by.who)
         await self.write(data)
 
-    async def write_for(self, user: str, data: bytes, *, take_over: bool) -> None:
-        """Write for a program that is not attached.
+    def make_way(self, user: str, source: str, *, take_over: bool) -> None:
+        """Let a program send something that is not attached: nobody writes, or not any more.
 
         Raises:
-            Busy: somebody else writes.
-            Unavailable: the line does not work.
+            Busy: somebody writes.
         """
-        if self.writer is not None:
-            if not take_over:
-                raise Busy(f"{self.writer.who.user} writes on this console; take over to write")
-            self.revoke(user)
-        await self.write(data)
+        if self.writer is not None and not take_over:
+            raise Busy(f"{self.writer.who.user} writes on this console; take over to send something")
+        self.revoke(user, source)
 
     async def write(self, data: bytes) -> None:
         """Write to the host; waits while the line is full, and some moments for one that does not work.

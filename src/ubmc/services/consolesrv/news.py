@@ -52,13 +52,13 @@ class News:
         news.read_bytes, news.written_bytes = attachment.read_bytes, attachment.written_bytes
         self._by(who.user, news)
 
-    def taken(self, user: str, before: str) -> None:
+    def taken(self, user: str, source: str, before: str) -> None:
         """The right to write went from one to another."""
-        self._by(user, ConsoleTakeOver(name=self._name, user=user, before=before))
+        self._by(user, ConsoleTakeOver(name=self._name, user=user, before=before, source=source))
 
     def wrote(self, who: Who) -> None:
         """Somebody wrote, for the first time."""
-        self._by(who.user, ConsoleWrite(name=self._name, user=who.user, door=who.door))
+        self._by(who.user, ConsoleWrite(name=self._name, user=who.user, door=who.door, source=who.source))
 
     def signalled(self, who: Who, signal: frames.Break | frames.SysRq, outcome: str) -> None:
         """Somebody wanted to send a BREAK or a SysRq: in the audit trail as the call that does the same."""

@@ -103,6 +103,7 @@ class Recorder:
         self._filled = asyncio.Event()
         self._lost = 0
         self._writing: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
         self.problem = ""
         """Why nothing is written; empty while all is well."""
 
@@ -157,12 +158,16 @@ class Recorder:
             while True:
                 await self._filled.wait()
                 await asyncio.sleep(FLUSH_SECONDS)
-                await self._write()
+                await asyncio.shield(self._write())  # a thread goes on anyway, and what comes next waits for it
         finally:
             self._put(self._redactor.flush())
             await asyncio.shield(self._write())
 
     async def _write(self) -> None:
+        async with self._turn:
+            await self._write_waiting()
+
+    async def _write_waiting(self) -> None:
         data, lost = bytes(self._waiting), self._lost
         self._waiting.clear()
         self._lost = 0
@@ -187,6 +192,8 @@ class Recorder:
             if _size(self._path) + len(part) > half:
                 with contextlib.suppress(FileNotFoundError):
                     self._path.replace(self.older)
+            if _size(self.older) > half:  # the limit was larger when it was written
+                self.older.unlink()
             fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(part)

@@ -135,7 +135,9 @@ class ConsoleServer(Service):
         if request.name:
             find(self._consoles, request.name)
         async for update in self._feed.watch(request.cursor, request.name):
-            yield m.WatchConsolesResponse(console=update.item, cursor=update.cursor, snapshot=update.snapshot)
+            yield m.WatchConsolesResponse(
+                console=update.item, cursor=update.cursor, snapshot=update.snapshot, complete=update.complete
+            )
 
     @rpc(ConsoleService.UpdateConsole)
     async def update_console(self, request: m.UpdateConsoleRequest) -> m.UpdateConsoleResponse:
@@ -182,25 +184,30 @@ class ConsoleServer(Service):
     async def write_console(self, request: m.WriteConsoleRequest) -> m.WriteConsoleResponse:
         """Bytes for the host."""
         console = find(self._consoles, request.name)
-        await console.write_for(_asker(), request.data, take_over=request.take_over)
+        console.make_way(*_asker(), take_over=request.take_over)
+        await console.write(request.data)
         return m.WriteConsoleResponse(written_bytes=len(request.data))
 
     @rpc(ConsoleService.SendConsoleBreak)
     async def send_break(self, request: m.SendConsoleBreakRequest) -> m.SendConsoleBreakResponse:
         """A BREAK for the host."""
-        await find(self._consoles, request.name).send_break(request.duration_seconds)
+        console = find(self._consoles, request.name)
+        console.make_way(*_asker(), take_over=request.take_over)
+        await console.send_break(request.duration_seconds)
         return m.SendConsoleBreakResponse()
 
     @rpc(ConsoleService.SendConsoleSysRq)
     async def send_sysrq(self, request: m.SendConsoleSysRqRequest) -> m.SendConsoleSysRqResponse:
         """A SysRq for the host."""
-        await find(self._consoles, request.name).send_sysrq(request.key)
+        console = find(self._consoles, request.name)
+        console.make_way(*_asker(), take_over=request.take_over)
+        await console.send_sysrq(request.key)
         return m.SendConsoleSysRqResponse()
 
     @rpc(ConsoleService.ReleaseConsole)
     async def release_console(self, request: m.ReleaseConsoleRequest) -> m.ReleaseConsoleResponse:
         """Nobody writes."""
-        return m.ReleaseConsoleResponse(user=find(self._consoles, request.name).revoke(_asker()))
+        return m.ReleaseConsoleResponse(user=find(self._consoles, request.name).revoke(*_asker()))
 
     @rpc(ConsoleService.ReadConsoleRecording)
     async def read_recording(self, request: m.ReadConsoleRecordingRequest) -> m.ReadConsoleRecordingResponse:
@@ -253,6 +260,9 @@ class ConsoleServer(Service):
         return Who(principal.user, principal.session, call.source or principal.source, door, may_write)
 
 
-def _asker() -> str:
-    principal = calls.asking()
-    return principal.user if principal is not None else "the BMC"
+def _asker() -> tuple[str, str]:
+    """Who asks, and from where."""
+    call = calls.current.get()
+    if call is None or call.principal is None:
+        return "the BMC", ""
+    return call.principal.user, call.source or call.principal.source

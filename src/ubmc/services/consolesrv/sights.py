@@ -69,6 +69,7 @@ class Watcher:
         """What comes next has nothing to do with what came before."""
         self._line = b""
         self._found.clear()
+        self._told.clear()
 
     def _look(self, line: bytes, now: float) -> Iterator[Seen]:
         clean = _ESCAPES.sub(b"", line)

@@ -18,7 +18,7 @@ from ulid import ULID
 
 from ubmc.kit import outgoing, pages
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Exhausted, NotFound, Refused, UbmcError, Unavailable
+from ubmc.kit.errors import Exhausted, NotFound, Refused, TimedOut, UbmcError, Unavailable
 from ubmc.kit.feed import Feed
 from ubmc.kit.masks import merged
 from ubmc.kit.schema import Schema
@@ -202,7 +202,7 @@ class EventPush(Service):
             if not self._delivery.enabled:
                 raise Refused("the delivery of events is disabled: enable it first")
             if len(self._entries) >= rules.MAX_SUBSCRIPTIONS:
-                raise Exhausted(f"there are {rules.MAX_SUBSCRIPTIONS} subscriptions: end one first")
+                raise Exhausted(f"there are {rules.MAX_SUBSCRIPTIONS} subscriptions: end one first", retry_seconds=0)
             headers, made.http_headers = made.http_headers, {}
             made.id, made.create_time = str(ULID()), Timestamp.now()
             made.http_header_names = sorted(headers)
@@ -301,7 +301,7 @@ class EventPush(Service):
 
     @rpc(SubscriptionService.SendTestEvent)
     async def send_test_event(self, request: s.SendTestEventRequest) -> s.SendTestEventResponse:
-        """Put a test event into the log; answers when the bus has stored it."""
+        """Put a test event into the log; answers when the bus has stored it. Raises `TimedOut`, `Unavailable`."""
         news = s.TestEvent(
             text=request.message or "this is a test event",
             message_id=request.message_id,
@@ -313,6 +313,10 @@ class EventPush(Service):
         )
         stored = self.bus.tell(request.component or "bmc.0", news, severity=request.severity)
         await asyncio.wait((stored,), timeout=STORE_SECONDS)
+        if stored.cancelled():
+            raise Unavailable("the event log takes no events, so the test event was dropped: try again later")
+        if not stored.done():
+            raise TimedOut("the event log has not stored the test event yet; it is delivered as soon as that is done")
         return s.SendTestEventResponse()
 
     @stream(SubscriptionService.WatchSubscriptions)
@@ -326,6 +330,7 @@ class EventPush(Service):
                 delivery=update.item.delivery,
                 cursor=update.cursor,
                 snapshot=update.snapshot,
+                complete=update.complete,
                 gone=update.item.gone,
             )
 

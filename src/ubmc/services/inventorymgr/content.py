@@ -15,6 +15,8 @@ from ubmc.services.inventorymgr.text import shown
 from ubmc.v1alpha1 import inventory_pb as wire
 
 TAG = "asset_tag"
+STORED_TAG = "product_asset_tag"
+"""The field of a storage that takes it."""
 _PREFIX = "fru."
 _HIDDEN = "file_id"  # how the manufacturer's tools made the content; of no use to anybody else
 _SPECIAL = ("chassis_type", "board_manufacture_time")
@@ -79,7 +81,7 @@ def change_of(asset: wire.Asset, paths: Sequence[str]) -> Change:
             values[name] = _value(asset.fru if asset.fru is not None else wire.Fru(), name)
         else:
             raise _wrong(path, f"only asset_tag and the fields of fru can be changed, not {shown(path, 80)}")
-    if tag is not None and "product_asset_tag" in values:
+    if tag is not None and STORED_TAG in values:
         raise _wrong(TAG, "asset_tag and fru.product_asset_tag are the same; name one of them")
     return Change(tag, values)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ubmc.services.inventorymgr.memory import Known
@@ -19,6 +19,16 @@ class Event:
     news: AssetAdded | AssetRemoved | AssetChanged
     severity: Severity = Severity.UNSPECIFIED
     """Unspecified: that of its kind."""
+
+
+def written(fields: Iterable[str]) -> str:
+    """Somebody changed these fields of a storage."""
+    return f"its FRU storage was changed: {', '.join(sorted(fields))}"
+
+
+def tagged(tag: str) -> str:
+    """Somebody gave it an asset tag."""
+    return f'its asset tag is now "{tag}"' if tag else "its asset tag was taken away"
 
 
 def events(name: str, before: Known | None, now: Known | None) -> Iterator[Event]:

@@ -11,21 +11,21 @@ import contextlib
 import copy
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
+from functools import partial
 
 from ubmc.hw.fru.port import FruStore
 from ubmc.kit import pages
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Invalid, NotFound, Refused, TimedOut, UbmcError
+from ubmc.kit.errors import Invalid, NotFound, Refused, UbmcError
 from ubmc.kit.feed import Feed
 from ubmc.kit.service import Service, lasting, on, rpc, stream
 from ubmc.protocols import fru
 from ubmc.services.inventorymgr import content, merge, news
-from ubmc.services.inventorymgr import sight as seeing
 from ubmc.services.inventorymgr.memory import Known, Memory
-from ubmc.services.inventorymgr.plan import AssetPlan, Sources
+from ubmc.services.inventorymgr.plan import AssetPlan, Options, Sources
 from ubmc.services.inventorymgr.sight import Sight
+from ubmc.services.inventorymgr.storage import Storage
 from ubmc.v1alpha1 import inventory_pb as wire
 from ubmc.v1alpha1.inventory_rpc import InventoryService
 from ubmc.v1alpha1.sensor_pb import (
@@ -39,28 +39,13 @@ from ubmc.v1alpha1.sensor_rpc import SensorService
 
 log = logging.getLogger("ubmc.inventorymgr")
 
-T = TypeVar("T")
-
 PAGE_BYTES = 160 * 1024
 """A page is cut before it gets too large for the bus (256 KiB)."""
 HINT_SECONDS = 0.2
 """Between news of a sensor and looking at the parts."""
 FINISH_SECONDS = 1.0
-WRITE_SECONDS = 60.0
 _FIRST_RETRY_SECONDS = 0.2
 _MAX_FAULTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How often is looked."""
-
-    poll_seconds: float = 5.0
-    """Between questions to what the machine tells, and to presence sensors; news of a sensor make it sooner."""
-    fru_seconds: float = 30.0
-    """Between readings of a storage; one is also read when its part is plugged."""
-    first_seconds: float = 3.0
-    """How long the start waits for sources; who is later is taken in later."""
 
 
 class InventoryManager(Service):
@@ -108,7 +93,7 @@ class InventoryManager(Service):
         self._sources = self._open_sources()
         self._hint = asyncio.Event()
         self._wake = {name: asyncio.Event() for name in self._sources.frus}
-        self._turns = {name: asyncio.Lock() for name in self._sources.frus}
+        self._storage = Storage(self._sources.frus)
         self._sight = Sight(self._plans, self._sources, self._presence)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.first_seconds):
@@ -121,12 +106,12 @@ class InventoryManager(Service):
 
     async def work(self) -> None:
         """Look at everything again and again, each source on its own."""
-        sources = self._opened()
+        sources, options = self._opened(), self._options
         async with asyncio.TaskGroup() as group:
             for index in range(len(sources.readers)):
-                group.create_task(lasting(self._poll(lambda index=index: self._sight.look_machine(index))))  # type: ignore[misc]
+                group.create_task(lasting(self._poll(partial(self._sight.look_machine, index), options.poll_seconds)))
             if self._sight.senses:
-                group.create_task(lasting(self._poll(self._sight.look_presence)))
+                group.create_task(lasting(self._poll(self._sight.look_presence, options.presence_seconds)))
             for name in sources.frus:
                 group.create_task(lasting(self._follow_fru(name)))
             group.create_task(lasting(asyncio.Event().wait()))
@@ -144,11 +129,11 @@ class InventoryManager(Service):
             raise NotFound("the inventory is not open")
         return self._sources
 
-    async def _poll(self, look: Callable[[], Awaitable[bool]]) -> None:
+    async def _poll(self, look: Callable[[], Awaitable[bool]], seconds: float) -> None:
         while True:
             hint = self._hint
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._options.poll_seconds):
+                async with asyncio.timeout(seconds):
                     await hint.wait()
                     await asyncio.sleep(HINT_SECONDS)  # the sensors of one part change together
             if await look():
@@ -177,14 +162,18 @@ class InventoryManager(Service):
                         await self._wake[name].wait()
             late = False
             self._wake[name].clear()
-            async with self._turns[name]:
-                changed = await self._sight.look_fru(name)
-            if changed:
-                await self._merge()
+            await self._look_at_fru(name)
+
+    async def _look_at_fru(self, name: str) -> None:
+        async with self._storage.turn(name):
+            changed = await self._sight.look_fru(name)
+        if changed:
+            await self._merge()
 
     def _fru_pause(self, name: str) -> float:
         """A storage that does not answer may be plugged or mended soon, and asking costs little."""
-        return self._options.poll_seconds if self._sight.silent(name) else self._options.fru_seconds
+        options = self._options
+        return min(options.poll_seconds, options.fru_seconds) if self._sight.silent(name) else options.fru_seconds
 
     async def _presence(self) -> Mapping[str, bool]:
         """What the presence sensors say, by sensor."""
@@ -291,14 +280,15 @@ class InventoryManager(Service):
         if request.name:
             pages.find(self._assets, request.name)
         async for update in self._feed.watch(request.cursor, request.name):
-            yield wire.WatchAssetsResponse(asset=update.item, cursor=update.cursor, snapshot=update.snapshot)
+            yield wire.WatchAssetsResponse(
+                asset=update.item, cursor=update.cursor, snapshot=update.snapshot, complete=update.complete
+            )
 
     @rpc(InventoryService.ReadFru)
     async def read_fru(self, request: wire.ReadFruRequest) -> wire.ReadFruResponse:
         """The bytes of a storage."""
-        store = self._store(request.name)
-        async with self._turns[request.name]:
-            return wire.ReadFruResponse(data=await _within(seeing.FRU_SECONDS, store.read(), request.name))
+        self._store(request.name)
+        return wire.ReadFruResponse(data=await self._storage.read(request.name))
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -341,45 +331,53 @@ class InventoryManager(Service):
         values = content.differing(change.fru, self._assets[name].fru)
         if change.fru:
             self._writable(name)
-        if values:
-            what = f"its FRU storage was changed: {', '.join(sorted(values))}"
-            await self._write(name, lambda data: fru.update(data, values), what)
-        if change.tag is not None:
-            await self._tag(name, change.tag)
-
-    async def _tag(self, name: str, tag: str) -> None:
-        asset = self._assets[name]
-        if tag == asset.asset_tag:
+        tag = change.tag if change.tag != self._assets[name].asset_tag else None
+        if tag is not None and await self._tag_storage(name, tag, values):
             return
-        what = f'its asset tag is now "{tag}"' if tag else "its asset tag was taken away"
+        if values:
+            await self._write(name, lambda data: fru.update(data, values), news.written(values))
+        if tag is not None:
+            await self._memory.tag(name, tag, self._assets[name].serial_number)
+            await self._merge()
+            self.bus.tell(name, wire.AssetChanged(name=name, what=news.tagged(tag)))
+
+    async def _tag_storage(self, name: str, tag: str, values: Mapping[str, object]) -> bool:
+        """Write a tag, and what else is to be changed, into the storage: both or nothing; whether it takes the tag."""
+        all_of_it = {**values, content.STORED_TAG: tag}
         try:
             self._writable(name)
-            await self._write(name, lambda data: fru.update(data, {"product_asset_tag": tag}), what, own_tag=False)
+            whats = (news.written(values), news.tagged(tag)) if values else (news.tagged(tag),)
+            await self._write(name, lambda data: fru.update(data, all_of_it), *whats, own_tag=False)
         except (Refused, Invalid, NotFound):  # no storage, or none that takes it: the BMC keeps it
-            await self._memory.tag(name, tag, asset.serial_number)
-            await self._merge()
-            self.bus.tell(name, wire.AssetChanged(name=name, what=what))
+            return False
+        return True
 
-    async def _write(self, name: str, change: Callable[[bytes], bytes], what: str, *, own_tag: bool = True) -> None:
+    async def _write(self, name: str, change: Callable[[bytes], bytes], *whats: str, own_tag: bool = True) -> None:
         """Read a storage, write it changed, look at it again.
 
         Args:
             name: of the asset.
             change: makes the new bytes of the old ones.
-            what: what happened, for the event.
+            whats: what happened, for the events.
             own_tag: an asset tag that the BMC keeps stays; False: the storage has it now.
         """
-        store = self._store(name)
-        async with self._turns[name]:
-            old = await _within(seeing.FRU_SECONDS, store.read(), name)
-            await _within(WRITE_SECONDS, store.write(change(old)), name)
+
+        async def look() -> None:
             await self._sight.look_fru(name)
+            if name in self._known:  # a serial number that somebody writes makes no other part of it
+                self._known[name] = replace(self._known[name], serial_number="")
+
+        self._store(name)
+        try:
+            await self._storage.change(name, change, look)
+        except UbmcError:
+            await self._look_at_fru(name)
+            raise
         if not own_tag:
             await self._memory.tag(name, None, "")
-        if name in self._known:  # a serial number that somebody writes makes no other part of it
-            self._known[name] = replace(self._known[name], serial_number="")
         await self._merge()
-        self.bus.tell(name, wire.AssetChanged(name=name, what=what))
+        for what in whats:
+            self.bus.tell(name, wire.AssetChanged(name=name, what=what))
 
     def _store(self, name: str) -> FruStore:
         asset = pages.find(self._assets, name)
@@ -390,20 +388,10 @@ class InventoryManager(Service):
             raise Refused(f"{name} is not there")
         return store
 
-    def _writable(self, name: str) -> FruStore:
-        store = self._store(name)
-        if not store.writable:
+    def _writable(self, name: str) -> None:
+        if not self._store(name).writable:
             raise Refused(f"the FRU storage of {name} cannot be written by this BMC")
-        return store
 
 
 def _name(asset: wire.Asset) -> str:
     return asset.name
-
-
-async def _within(seconds: float, work: Awaitable[T], name: str) -> T:
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError as error:
-        raise TimedOut(f"the FRU storage of {name} did not answer within {seconds:.0f} seconds") from error

@@ -13,13 +13,12 @@ from ubmc.kit.errors import NotFound, UbmcError, Unavailable
 from ubmc.protocols import fru
 from ubmc.services.inventorymgr.merge import FruSight, Told
 from ubmc.services.inventorymgr.plan import AssetPlan, Sources
+from ubmc.services.inventorymgr.storage import READ_SECONDS
 
 log = logging.getLogger("ubmc.inventorymgr")
 
 READER_SECONDS = 5.0
 """How long a reader may take."""
-FRU_SECONDS = 10.0
-"""How long a storage may take: 64 KiB at 100 kHz need 7 seconds."""
 MAX_ASSETS = 2000
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
@@ -43,6 +42,7 @@ class Sight:
         self._machine: list[tuple[AssetFacts, ...] | None] = [None] * len(sources.readers)
         self._sensed: Mapping[str, bool] = {}
         self._frus: dict[str, FruSight] = {}
+        self._bytes: dict[str, bytes] = {}
         self._failing: dict[str, str] = {}
         self._settled = False
 
@@ -140,16 +140,21 @@ class Sight:
         return changed
 
     async def look_fru(self, name: str) -> bool:
-        """Read a storage; whether it says anything new."""
+        """Read a storage; whether it says anything new. What says the same bytes as before is not parsed again."""
         store: FruStore = self._sources.frus[name]
         writable = store.writable
+        before = self._bytes.pop(name, None)
         try:
-            async with asyncio.timeout(FRU_SECONDS):
-                sight = FruSight(parsed=fru.parse(await store.read()), writable=writable)
+            async with asyncio.timeout(READ_SECONDS):
+                data = await store.read()
+            self._bytes[name] = data
+            if data == before:
+                return False
+            sight = FruSight(parsed=fru.parse(data), writable=writable)
         except NotFound as error:
             sight = FruSight(missing=True, error=error.message, writable=writable)
         except TimeoutError:
-            sight = FruSight(error=f"no answer within {FRU_SECONDS:.0f} seconds", writable=writable)
+            sight = FruSight(error=f"no answer within {READ_SECONDS:.0f} seconds", writable=writable)
         except UbmcError as error:
             sight = FruSight(error=error.message, writable=writable)
         changed = self._frus.get(name) != sight

@@ -64,8 +64,6 @@ class Guest:
         self._changes = Patience(limits.guest_changes_per_second, limits.guest_changes_burst)
         self._able_since: float | None = None
         self._slowed = False
-        self._attention = False
-        self._writer: asyncio.StreamWriter | None = None
 
     @property
     def able_seconds(self) -> float:
@@ -82,23 +80,14 @@ class Guest:
                 try:
                     await self._serve(reader, writer)
                 finally:
-                    self._writer = self._able_since = None
+                    self._able_since = None
                     writer.transport.abort()
             await asyncio.sleep(delay)
             delay = min(LONGEST_RETRY_SECONDS, delay * 2)
 
-    def attention(self, *, on: bool) -> None:
-        """Tell the guest that there is something for it, or that there is nothing (any more)."""
-        self._attention = on
-        if self._writer is not None:
-            self._writer.write(vm.control(Control.ATTENTION_IRQ if on else Control.NO_ATTENTION))
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         log.info("the guest has its BMC", extra={"host": self.name})
-        self._writer = writer
         writer.write(vm.control(Control.VERSION, bytes((vm.VERSION,))))
-        if self._attention:
-            self.attention(on=True)
         self._able_since = time.monotonic()
         decoder = vm.Decoder()
         while data := await reader.read(READ_BYTES):

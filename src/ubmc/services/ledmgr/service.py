@@ -305,7 +305,9 @@ class LedManager(Service):
         if request.name:
             find(self._lights, request.name)
         async for update in self._feed.watch(request.cursor, request.name):
-            yield WatchLedsResponse(led=update.item, cursor=update.cursor, snapshot=update.snapshot)
+            yield WatchLedsResponse(
+                led=update.item, cursor=update.cursor, snapshot=update.snapshot, complete=update.complete
+            )
 
     @rpc(LedService.SetLed)
     async def set_led(self, request: SetLedRequest) -> SetLedResponse:

@@ -296,6 +296,7 @@ class NetworkManager(Service):
                 time=self._clock() if item.time is not None else None,
                 cursor=update.cursor,
                 snapshot=update.snapshot,
+                complete=update.complete,
                 gone=item.gone,
             )
 

@@ -149,4 +149,6 @@ class Operator(Service):
         """Every change of a task."""
         async for update in self._task_feed.watch(request.cursor, request.id):
             told = update.item
-            yield WatchTasksResponse(task=told.task, cursor=update.cursor, snapshot=update.snapshot, gone=told.gone)
+            yield WatchTasksResponse(
+                task=told.task, cursor=update.cursor, snapshot=update.snapshot, complete=update.complete, gone=told.gone
+            )

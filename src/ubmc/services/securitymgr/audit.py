@@ -18,8 +18,8 @@ from protobuf.wkt import Timestamp
 from ubmc.v1alpha1.event_pb import Event
 from ubmc.v1alpha1.security_pb import AuditRecord
 
-MESSAGE_IDS = ("Audit", "Session")
-"""Kinds of events that belong to the trail; a part before a dot matches all below it."""
+OF_CONSOLES = frozenset({"Console.Attached", "Console.Written", "Console.TakenOver"})
+"""What people do at a console goes past all calls; who looked on, who typed, and who pushed whom aside is kept."""
 
 KEPT = 20_000
 _TRIM_PART = 20  # when the trail is full, a twentieth of it goes at once
@@ -94,6 +94,8 @@ def entry_of(event: Event) -> Entry | None:
         action, target, outcome = "Session.Login", "", given.get("outcome", "")
     elif event.message_id == "Session.Ended":
         action, target, outcome = "Session.Ended", given.get("id", ""), given.get("reason", "")
+    elif event.message_id in OF_CONSOLES:
+        action, target, outcome = event.message_id, given.get("name", ""), "ok"
     else:
         return None
     time = event.time
@@ -115,7 +117,7 @@ def append(connection: sqlite3.Connection, entries: Iterable[Entry], cursor: str
     number, previous = row if row is not None else (int(_meta(connection, "last_id", "0")), _meta_head(connection))
     added = 0
     for entry in entries:
-        if connection.execute("SELECT 1 FROM securitymgr_audit WHERE event = ?", (entry.event,)).fetchone():
+        if knows(connection, entry.event):
             continue
         number += 1
         digest = entry.hash(number, previous)
@@ -133,6 +135,11 @@ def append(connection: sqlite3.Connection, entries: Iterable[Entry], cursor: str
     _set_meta(connection, "head", previous)
     _trim(connection, number)
     return added
+
+
+def knows(connection: sqlite3.Connection, event: str) -> bool:
+    """Whether an event is in the trail already."""
+    return connection.execute("SELECT 1 FROM securitymgr_audit WHERE event = ?", (event,)).fetchone() is not None
 
 
 def _trim(connection: sqlite3.Connection, last: int) -> None:

@@ -35,6 +35,7 @@ _UNREADABLE = (
     ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )  # fmt: skip
+_WORDS = {NameOID.SERIAL_NUMBER: "serialNumber", NameOID.EMAIL_ADDRESS: "emailAddress"}
 E = TypeVar("E", bound=x509.ExtensionType)
 SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -56,11 +57,16 @@ def parse_chain(pem: bytes) -> list[x509.Certificate]:
     return chain
 
 
+def _shown(name: x509.Name) -> str:
+    """A name as text (RFC 4514, with the words of X.520 for what that has none for)."""
+    return name.rfc4514_string(_WORDS)
+
+
 def _look_at(certificate: x509.Certificate) -> None:
     """Read each part that is used here: what is wrong with one is told only when it is looked at."""
     certificate.public_key()
     for each in (certificate.subject, certificate.issuer):
-        each.rfc4514_string()
+        _shown(each)
     for time in (certificate.not_valid_before_utc, certificate.not_valid_after_utc):
         Timestamp.from_datetime(time)
     for extension in certificate.extensions:
@@ -182,15 +188,31 @@ def general_names(names: Sequence[str]) -> list[x509.GeneralName]:
     return found
 
 
-def signing_request(
-    key: SigningKey, common_name: str, names: Sequence[str], organization: str = "", country: str = ""
-) -> bytes:
-    """A signing request (PKCS #10), PEM. Raises `Invalid` for names that cannot be."""
-    parts = [
-        (NameOID.COUNTRY_NAME, country),
-        (NameOID.ORGANIZATION_NAME, organization),
-        (NameOID.COMMON_NAME, common_name),
-    ]
+_SUBJECT = {
+    "country": NameOID.COUNTRY_NAME,
+    "state_or_province": NameOID.STATE_OR_PROVINCE_NAME,
+    "locality": NameOID.LOCALITY_NAME,
+    "organization": NameOID.ORGANIZATION_NAME,
+    "organizational_unit": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "email": NameOID.EMAIL_ADDRESS,
+}
+"""What a subject may say besides its common name, from the widest to the narrowest."""
+
+
+def signing_request(key: SigningKey, common_name: str, names: Sequence[str], **others: str) -> bytes:
+    """A signing request (PKCS #10), PEM.
+
+    Args:
+        key: of the certificate.
+        common_name: of the subject.
+        names: what it is good for; without any, the common name.
+        others: what else the subject says, by the names of the schema: `organization`, `country`, ...
+
+    Raises:
+        Invalid: names that cannot be.
+    """
+    assert others.keys() <= _SUBJECT.keys(), f"no subject says {sorted(others.keys() - _SUBJECT.keys())}"
+    parts = [*((oid, others.get(name, "")) for name, oid in _SUBJECT.items()), (NameOID.COMMON_NAME, common_name)]
     try:
         subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value])
     except ValueError as error:
@@ -247,8 +269,8 @@ def describe(name: str, chain: Sequence[x509.Certificate], source: CertificateSo
     names = _extension(leaf, x509.SubjectAlternativeName)
     return Certificate(
         name=name,
-        subject=leaf.subject.rfc4514_string(),
-        issuer=leaf.issuer.rfc4514_string(),
+        subject=_shown(leaf.subject),
+        issuer=_shown(leaf.issuer),
         alternative_names=[] if names is None else [str(each.value) for each in names],
         not_before=Timestamp.from_datetime(leaf.not_valid_before_utc),
         not_after=Timestamp.from_datetime(leaf.not_valid_after_utc),

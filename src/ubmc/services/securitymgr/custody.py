@@ -178,7 +178,15 @@ class Custody:
 
             key = certificates.new_key(asked.key_type)
             pem = certificates.signing_request(
-                key, asked.common_name, asked.alternative_names, asked.organization, asked.country
+                key,
+                asked.common_name,
+                asked.alternative_names,
+                organization=asked.organization,
+                country=asked.country,
+                organizational_unit=asked.organizational_unit,
+                locality=asked.locality,
+                state_or_province=asked.state_or_province,
+                email=asked.email,
             )
             return pem, certificates.key_pem(key)
 
@@ -212,7 +220,7 @@ class Custody:
         if certificate.fingerprint in trusted:
             raise Exists("this authority is trusted already")
         if len(trusted) >= MOST_TRUSTED:
-            raise Exhausted(f"{MOST_TRUSTED} authorities are trusted; remove one first")
+            raise Exhausted(f"{MOST_TRUSTED} authorities are trusted; remove one first", retry_seconds=0)
         await self._store.put({TRUSTED + certificate.fingerprint: certificate.to_binary()})
         self.publish()
         return certificate

@@ -131,6 +131,7 @@ class SecurityManager(Service):
         """Follow the event log, renew the certificate, tell when it is about to end."""
         async with asyncio.TaskGroup() as group:
             group.create_task(lasting(self._trail.follow(self.bus)))
+            group.create_task(lasting(self._trail.fold()))
             group.create_task(lasting(self._watch_expiry()))
             group.create_task(lasting(self._ordering.run()))
 

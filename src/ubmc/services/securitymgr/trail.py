@@ -17,6 +17,7 @@ from ubmc.kit.tracing import Trace
 from ubmc.kit.trouble import Trouble
 from ubmc.services.securitymgr import audit
 from ubmc.services.securitymgr.audit import Entry, Part
+from ubmc.services.securitymgr.floods import FOLD_SECONDS, Floods
 from ubmc.services.securitymgr.store import Store
 from ubmc.v1alpha1.event_pb import WatchEventsRequest
 from ubmc.v1alpha1.event_rpc import EventService
@@ -44,6 +45,9 @@ class Trail:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._taken = 0
+        self._floods = Floods()  # touched only where the database is
+        self._counted = asyncio.Event()
+        self._place = ""  # of the event log, up to which all is in the trail or counted
         self.follows = False
         """Whether it is reading the event log."""
         self._records = Counter(
@@ -64,7 +68,7 @@ class Trail:
         trouble, clock = Trouble(), asyncio.get_running_loop().time
         while True:
             try:
-                cursor = await self._store.run(audit.cursor) or _OLDEST
+                cursor = await self._store.run(self._begin) or _OLDEST
                 request = WatchEventsRequest(cursor=cursor)
                 self.follows = True  # until the watch says otherwise: without news it says nothing
                 async with contextlib.aclosing(bus.watch(EventService.WatchEvents, request)) as updates:
@@ -80,10 +84,53 @@ class Trail:
             self.follows = False
             await asyncio.sleep(RETRY_SECONDS)
 
+    async def fold(self) -> None:
+        """Tell now and then what was only counted, for ever."""
+        trouble, clock = Trouble(), asyncio.get_running_loop().time
+        while True:
+            await self._counted.wait()
+            await asyncio.sleep(FOLD_SECONDS)
+            self._counted.clear()
+            try:
+                for entry in await self._store.run(self._fold):
+                    self._note(entry)
+            except UbmcError as error:  # it stays counted
+                self._counted.set()
+                if trouble.fails(clock()):
+                    log.warning("what was counted for the audit trail is kept", extra={"reason": error.message})
+            else:
+                if trouble.ends():
+                    log.info("what was counted is in the audit trail")
+
+    def _begin(self, connection: sqlite3.Connection) -> str:
+        self._floods.forget()  # it comes again
+        self._place = audit.cursor(connection)
+        return self._place
+
+    def _fold(self, connection: sqlite3.Connection) -> list[Entry]:
+        entries = self._floods.entries()
+        if entries:
+            audit.append(connection, entries, self._place)
+            self._floods.forget()
+        return entries
+
+    def _append(self, entry: Entry, cursor: str, connection: sqlite3.Connection) -> int:
+        if audit.knows(connection, entry.event):
+            return 0
+        counted = self._floods.count(entry)
+        self._place = cursor
+        if counted:
+            return 0
+        return audit.append(connection, (entry,), audit.cursor(connection) if self._floods.counting else cursor)
+
     async def _take(self, entry: Entry, cursor: str) -> None:
-        added = await self._store.run(partial(_append, entry, cursor))
-        if not added:
-            return
+        added = await self._store.run(partial(self._append, entry, cursor))
+        if self._floods.counting:
+            self._counted.set()
+        if added:
+            self._note(entry)
+
+    def _note(self, entry: Entry) -> None:
         self._taken += 1
         well = entry.outcome == "ok"
         self._records.labels("ok" if well else "other").inc()
@@ -126,10 +173,6 @@ class Trail:
             oldest_id=verdict.oldest_id,
             head=verdict.head,
         )
-
-
-def _append(entry: Entry, cursor: str, connection: sqlite3.Connection) -> int:
-    return audit.append(connection, (entry,), cursor)
 
 
 def _fitting(records: list[AuditRecord]) -> list[AuditRecord]:

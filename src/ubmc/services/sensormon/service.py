@@ -214,7 +214,7 @@ class SensorMonitor(Service):
             WatchSensorsResponse(sensors=group, cursor=table.changes.cursor(last), snapshot=snapshot)
             for group, last in shape.split(made, FRAME_BYTES)
         ] or [WatchSensorsResponse(snapshot=snapshot)]
-        frames[-1].cursor = table.changes.cursor(end)
+        frames[-1].cursor, frames[-1].complete = table.changes.cursor(end), True
         return frames
 
     # --- changing -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from ubmc.kit.bytelink import ByteLink
 from ubmc.kit.errors import Denied, Invalid, NotFound, UbmcError, Unauthenticated, Unavailable
 from ubmc.protocols import console as frames
 from ubmc.protocols.escape import Command, Escape, help_lines
+from ubmc.protocols.terminal_reports import only_reports
 from ubmc.services.sshsrv.asking import Asked
 from ubmc.services.sshsrv.login import Login
 from ubmc.v1alpha1.console_pb import ConsoleWriting, OpenConsoleRequest
@@ -78,6 +79,7 @@ class Carrier:
         self._link: ByteLink | None = None
         self._linked = asyncio.Event()
         self._used = time.monotonic()
+        self._typed = False  # since the session was renewed
         self._given = 0  # bytes for the host, to this attachment
         self._written = frames.Written(0)  # what became of them
 
@@ -202,12 +204,8 @@ class Carrier:
         self._state = state
         if before is None:
             return
-        if state.connected != before.connected:
-            self._peer.notice("the line works again" if state.connected else f"the line is lost: {state.reason}")
-        elif state.writing != before.writing:
-            self._peer.notice("you write" if state.writing else f"you read: {state.reason or 'released'}")
-        elif state.reason and state.reason != before.reason:
-            self._peer.notice(state.reason)
+        if told := frames.changes(before, state):
+            self._peer.notice(told)
         if state.writing != before.writing and self._wants_to_write is not ConsoleWriting.UNSPECIFIED:
             # After a reconnection nobody is to be thrown out whom we did not throw out now.
             self._wants_to_write = ConsoleWriting.IF_FREE
@@ -217,6 +215,7 @@ class Carrier:
     async def _read_peer(self) -> None:
         while (typed := await self._peer.receive()) is not None:
             self._used = time.monotonic()
+            self._typed = self._typed or isinstance(typed, float) or not only_reports(typed)
             if isinstance(typed, float):
                 await self._send(frames.Break(min(int(typed), 2000)))
                 continue
@@ -254,11 +253,12 @@ class Carrier:
             await link.write(frames.encode(frame))
 
     async def _renew(self) -> None:
-        """Look now and then whether the session still lives; that also keeps it from idling."""
+        """Look now and then whether the session still lives; only who types keeps it from idling."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
+            attended, self._typed = self._typed, False
             try:
-                await self._login.call()
+                await self._login.call(attended=attended)
             except Unauthenticated as error:
                 raise LeaveError(error.message) from error
             except UbmcError:

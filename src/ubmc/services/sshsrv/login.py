@@ -50,16 +50,19 @@ class Login:
         """The id of the session, once `call` was asked for."""
         return self._principal.session if self._principal is not None else ""
 
-    async def call(self) -> Call:
+    async def call(self, *, attended: bool = False) -> Call:
         """A call on their behalf, with a proof that is fresh enough.
+
+        Args:
+            attended: somebody has typed; that a console is open is no use of the session.
 
         Raises:
             Unauthenticated: the session has ended.
             Unavailable: usermgr is away.
         """
         now = time.monotonic()
-        if now >= self._until:
-            request = ExchangeTokenRequest(token=self._token, source=self.source)
+        if attended or now >= self._until:
+            request = ExchangeTokenRequest(token=self._token, source=self.source, unattended=not attended)
             answer = await self._bus.ask(SessionService.ExchangeToken, request, timeout=CALL_SECONDS)
             self._signed = answer.principal
             self._principal = self._bus.verifier.verify(answer.principal)

@@ -165,8 +165,9 @@ class Connection(asyncssh.SSHServer):
         return await self._try(username, password) is True
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
-        """Ask for the password first."""
+        """Ask for the password first, also of somebody who did not give the code and begins anew."""
         del username, lang, submethods
+        self._password = ""
         return "", "", "", [("Password: ", False)]
 
     async def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> Any:

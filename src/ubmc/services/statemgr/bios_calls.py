@@ -134,4 +134,6 @@ class BiosCalls:
         if request.host:
             self._bios_of(request.host)
         async for update in self._bios_feed.watch(request.cursor, request.host):
-            yield b.WatchBiosResponse(bios=update.item, cursor=update.cursor, snapshot=update.snapshot)
+            yield b.WatchBiosResponse(
+                bios=update.item, cursor=update.cursor, snapshot=update.snapshot, complete=update.complete
+            )

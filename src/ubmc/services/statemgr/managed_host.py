@@ -12,7 +12,7 @@ from protobuf.wkt import Duration, FieldMask, Timestamp
 
 from ubmc.kit import call as calls
 from ubmc.kit.errors import Refused, UbmcError
-from ubmc.services.statemgr import restore, since
+from ubmc.services.statemgr import failure, restore, since
 from ubmc.services.statemgr.actor import Actor, Taken, hardware
 from ubmc.services.statemgr.countdown import Countdown
 from ubmc.services.statemgr.host import (
@@ -52,11 +52,13 @@ from ubmc.services.statemgr.table import LEVEL_FACTS, Effect, Fact, Verdict
 from ubmc.services.statemgr.watchdog import Watchdog
 from ubmc.v1alpha1.event_kind_pb import Severity
 from ubmc.v1alpha1.host_pb import (
+    BootProgress,
     Cause,
     Host,
     HostNews,
     HostNewsKind,
     HostPowerActionFailure,
+    HostPowerFailure,
     HostState,
     HostStateChange,
     HostWatchdog,
@@ -147,6 +149,7 @@ class ManagedHost:
             restart_time=_timestamp(self.memory.restart_time_us) if self.memory.restart_time_us else None,
             boot_order=list(self._sight.boot_order),
             effective_restore_policy=self._policy,
+            power_failure=self.memory.power_failure,
         )
 
     def as_now(self, told: Host) -> Host:
@@ -273,6 +276,11 @@ class ManagedHost:
         self._actor.see(PowerLevel.UNKNOWN)
         self._settle()
 
+    def read_console(self, progress: BootProgress) -> None:
+        """The console shows how far the boot has come. A host writes what it likes: that sets the stage, no more."""
+        if self.phase is not HostPhase.OFF and self._sight.read_console(progress):
+            self._ports.changed(self.name)
+
     def _hear(self, kind: HostNewsKind) -> None:
         if kind is HostNewsKind.WATCHDOG_EXPIRED:
             self._watchdog_expired()
@@ -280,6 +288,7 @@ class ManagedHost:
             what, severity, by = NEWS[kind]
             self.tell_news(kind, what, Cause(kind=by), severity)
             if kind is HostNewsKind.GUEST_RESET:
+                self._sight.begin_boot()
                 self._restarted(RestartCause.SOFT_RESET)
             if kind is HostNewsKind.BUTTON_PRESSED:
                 self._pressed_at = self._loop.time()
@@ -356,6 +365,9 @@ class ManagedHost:
 
     def _follow_step(self, taken: Taken[HostPhase, HostRequest]) -> None:
         before, after = STATES[taken.before], STATES[taken.after]
+        begun = isinstance(taken.event, HostRequest)
+        left = failure.kept(self.memory.power_failure, self.memory.state, before, after, begun=begun)
+        self.memory = replace(self.memory, power_failure=left)
         if before is not after:
             now_us = self._actor.since.seconds * 1_000_000 + self._actor.since.nanos // 1000
             entered_us = since.entered_us(self.memory, before, after, self._mains, now_us)
@@ -388,6 +400,8 @@ class ManagedHost:
             self.count_now()
         if self.level is PowerLevel.OFF:
             self._stop_watchdog()
+        if self.phase is HostPhase.OFF:
+            self._sight.begin_boot()
         self._remember_pending()
         if self._actor.stable and self._interruption.pending is None:
             desired = restore.believe(self.memory.desired, self.level, self._mains, restoring=self._restoring.running)
@@ -412,14 +426,22 @@ class ManagedHost:
         self._remember(settings=replace(settings, watchdog=replace(settings.watchdog, running=False)))
 
     def _tell_failure(self, request: HostRequest, seconds: float, advice: str, cause: Cause) -> None:
-        failure = HostPowerActionFailure(
-            name=self.name,
+        what = HostPowerFailure(
             action=ACTIONS[request],
             patience_seconds=round(seconds, 1),
             current=self.state,
             advice=advice,
+            time=Timestamp.now(),
         )
-        self._ports.tell(self.name, failure, cause=cause)
+        self._remember(power_failure=what)
+        news = HostPowerActionFailure(
+            name=self.name,
+            action=what.action,
+            patience_seconds=what.patience_seconds,
+            current=what.current,
+            advice=what.advice,
+        )
+        self._ports.tell(self.name, news, cause=cause)
 
     def tell_news(self, kind: HostNewsKind, what: str, cause: Cause, severity: Severity = Severity.UNSPECIFIED) -> None:
         """Tell what happened besides a change of state."""
@@ -430,6 +452,8 @@ class ManagedHost:
         choice = self.memory.settings.next_boot if boots else BootChoice()
         if boots:
             self._boots = choice
+            self._sight.begin_boot()
+            self._ports.changed(self.name)
         began = self._loop.time()
         try:
             # What follows by itself in the middle of a reboot or a cycle, nobody asked for since a trip.
@@ -450,6 +474,7 @@ class ManagedHost:
         desired: bool | None = None,
         epoch: str | None = None,
         settings: Settings | None = None,
+        power_failure: HostPowerFailure | None = None,
     ) -> None:
         """Change what is remembered; what is not given stays."""
         memory = self.memory
@@ -458,6 +483,7 @@ class ManagedHost:
             desired=memory.desired if desired is None else desired,
             mains_epoch=memory.mains_epoch if epoch is None else epoch,
             settings=settings or memory.settings,
+            power_failure=power_failure or memory.power_failure,
         )
         if self.memory != memory:
             self._ports.changed(self.name)

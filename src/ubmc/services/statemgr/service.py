@@ -17,7 +17,7 @@ from ubmc.kit.errors import Busy, Invalid, UbmcError, Unavailable
 from ubmc.kit.feed import Feed
 from ubmc.kit.outgoing import check_url
 from ubmc.kit.pages import find, page
-from ubmc.kit.service import Service, lasting, rpc, stream
+from ubmc.kit.service import Service, lasting, on, rpc, stream
 from ubmc.services.statemgr.actor import hardware
 from ubmc.services.statemgr.bios import Registry
 from ubmc.services.statemgr.bios_calls import BiosCalls, HostBios
@@ -36,6 +36,7 @@ from ubmc.v1alpha1 import host_pb as h
 from ubmc.v1alpha1 import management_controller_pb as m
 from ubmc.v1alpha1.bios_pb import Bios, BiosChange
 from ubmc.v1alpha1.chassis_rpc import ChassisService
+from ubmc.v1alpha1.console_pb import ConsoleSighting
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.internal_pb import (
     DriveChassisRequest,
@@ -59,6 +60,7 @@ COUNT_SECONDS = 3600.0
 """Between writes of the time with power on; flash wears out."""
 RETRY_SECONDS = 5.0
 GUEST_SECONDS = 2.0
+_STAGES = frozenset(h.BootProgress) - {h.BootProgress.UNSPECIFIED}
 BOOT_SCHEMES = ("https", "http")
 
 
@@ -217,6 +219,13 @@ class StateManager(BiosCalls, Service):
         if seen.identify_pressed:
             await self._toggle_identify(self._chassis_of.get(seen.name) or self._chassis.get(seen.name))
 
+    @on(ConsoleSighting)
+    async def follow_console(self, seen: ConsoleSighting) -> None:
+        """A boot has come further, as the console shows; of a host whose wires tell that, they are believed."""
+        host = self._hosts.get(seen.name)
+        if host is not None and seen.progress in _STAGES:
+            host.read_console(seen.progress)
+
     async def _toggle_identify(self, chassis: ManagedChassis | None) -> None:
         if chassis is None:
             return
@@ -323,7 +332,9 @@ class StateManager(BiosCalls, Service):
             host = update.item
             if host is self._host_feed.latest(host.name):
                 host = self._hosts[host.name].as_now(host)
-            yield h.WatchHostsResponse(host=host, cursor=update.cursor, snapshot=update.snapshot)
+            yield h.WatchHostsResponse(
+                host=host, cursor=update.cursor, snapshot=update.snapshot, complete=update.complete
+            )
 
     @rpc(HostService.UpdateHost)
     async def update_host(self, request: h.UpdateHostRequest) -> h.UpdateHostResponse:
@@ -371,7 +382,9 @@ class StateManager(BiosCalls, Service):
         if request.name:
             find(self._chassis, request.name)
         async for update in self._chassis_feed.watch(request.cursor, request.name):
-            yield c.WatchChassisResponse(chassis=update.item, cursor=update.cursor, snapshot=update.snapshot)
+            yield c.WatchChassisResponse(
+                chassis=update.item, cursor=update.cursor, snapshot=update.snapshot, complete=update.complete
+            )
 
     @rpc(ChassisService.ChangeChassisPower)
     async def change_chassis_power(self, request: c.ChangeChassisPowerRequest) -> c.ChangeChassisPowerResponse:

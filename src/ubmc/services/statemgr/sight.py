@@ -1,4 +1,4 @@
-"""What the wires of a host show besides its level: what they can do, how far a boot is, whether it was tripped."""
+"""What is seen of a host besides its level: what its wires can do, how far a boot is, whether it was tripped."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Sight:
         """Why the thermal trip has cut the power; empty unless it has."""
         self.too_hot = False
         self._progress = BootProgress.UNSPECIFIED
+        self._tells_progress = False  # the wires do, of this host
+        self._shown = BootProgress.UNSPECIFIED  # on its console, since this boot began
 
     def learn(self, seen: WatchPowerResponse) -> None:
         """The wires show this now."""
@@ -29,10 +31,22 @@ class Sight:
         self.boot_order = tuple(seen.boot_order) or self.boot_order
         self.tripped, self.too_hot = seen.tripped, seen.too_hot
         self._progress = seen.boot_progress
+        self._tells_progress = self._tells_progress or self._progress is not BootProgress.UNSPECIFIED
+
+    def read_console(self, progress: BootProgress) -> bool:
+        """The console shows that the boot has come so far; whether that is news. What wires tell counts for more."""
+        before, self._shown = self._shown, progress
+        return not self._tells_progress and progress is not before
+
+    def begin_boot(self) -> None:
+        """What the console showed belongs to a boot that is over."""
+        self._shown = BootProgress.UNSPECIFIED
 
     def progress(self, level: PowerLevel) -> BootProgress:
         """How far the boot of a host with this level has come."""
-        return BootProgress.NONE if level is PowerLevel.OFF else self._progress
+        if level is PowerLevel.OFF:
+            return BootProgress.NONE
+        return self._progress if self._tells_progress else self._shown
 
     def can(self, request: HostRequest) -> bool:
         """Whether the wires can do what this needs."""

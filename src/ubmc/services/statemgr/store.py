@@ -16,6 +16,7 @@ from ubmc.v1alpha1.host_pb import (
     BootFirmware,
     BootOverrideMode,
     BootTarget,
+    HostPowerFailure,
     HostState,
     RestartCause,
     RestorePolicy,
@@ -65,6 +66,7 @@ MIGRATIONS = (
     ALTER TABLE statemgr_hosts ADD COLUMN state INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE statemgr_hosts ADD COLUMN state_time_us INTEGER NOT NULL DEFAULT 0
     """,
+    "ALTER TABLE statemgr_hosts ADD COLUMN power_failure BLOB NOT NULL DEFAULT x''",
 )
 _COLUMNS = (
     "name",
@@ -89,6 +91,7 @@ _COLUMNS = (
     "restart_time_us",
     "state",
     "state_time_us",
+    "power_failure",
 )
 _FINGERPRINT = "board_fingerprint"
 
@@ -111,6 +114,8 @@ class HostMemory:
     """On or off, as it was seen last; unspecified while it was on its way."""
     state_time_us: int = 0
     """Since when, in microseconds since 1970."""
+    power_failure: HostPowerFailure | None = None
+    """The last power action, if it failed. Not to be changed."""
 
 
 class Store:
@@ -206,7 +211,8 @@ class Store:
             if row is None:
                 return False
             connection.execute(
-                "UPDATE statemgr_hosts SET desired = NULL, mains_epoch = '', watchdog_running = 0, pending = ''"
+                "UPDATE statemgr_hosts SET desired = NULL, mains_epoch = '', watchdog_running = 0, pending = '',"
+                " power_failure = x''"
             )
             return True
 
@@ -239,10 +245,11 @@ def _memory(row: dict[str, Any]) -> HostMemory:
         restart_time_us=row["restart_time_us"],
         state=HostState(row["state"]),
         state_time_us=row["state_time_us"],
+        power_failure=HostPowerFailure.from_binary(row["power_failure"]) if row["power_failure"] else None,
     )
 
 
-def _row(name: str, memory: HostMemory) -> dict[str, str | int | float | None]:
+def _row(name: str, memory: HostMemory) -> dict[str, str | int | float | bytes | None]:
     settings, watchdog = memory.settings, memory.settings.watchdog
     return {
         "name": name,
@@ -269,4 +276,5 @@ def _row(name: str, memory: HostMemory) -> dict[str, str | int | float | None]:
         "restart_time_us": memory.restart_time_us,
         "state": memory.state,
         "state_time_us": memory.state_time_us,
+        "power_failure": memory.power_failure.to_binary() if memory.power_failure is not None else b"",
     }

@@ -15,6 +15,8 @@ from ubmc.services.telemetry.report_rules import Watch
 from ubmc.v1alpha1.report_pb import Report, ReportAction, ReportDefinition, ReportKind, ReportValue, Trigger
 from ubmc.v1alpha1.sensor_pb import Sensor
 
+SOON_SECONDS = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Fired:
@@ -48,12 +50,19 @@ class Gathering:
 
     # --- what is wanted -----------------------------------------------------------------------------------------
 
-    def define(self, definition: ReportDefinition, now: float) -> None:
-        """Make reports by this definition from now on; a change of it begins anew."""
+    def define(self, definition: ReportDefinition, now: float, *, soon: bool = False) -> None:
+        """Make reports by this definition from now on; a change of it begins anew.
+
+        Args:
+            definition: what is wanted.
+            now: seconds of the clock.
+            soon: make the first of the periodic ones as soon as readings should be there, not after a whole interval.
+        """
         self.forget(definition.name)
         self._definitions[definition.name] = definition
         if definition.enabled and definition.kind is ReportKind.PERIODIC and definition.interval is not None:
-            self._due[definition.name] = now + definition.interval.to_seconds()
+            seconds = definition.interval.to_seconds()
+            self._due[definition.name] = now + (min(seconds, SOON_SECONDS) if soon else seconds)
 
     def forget(self, name: str) -> None:
         """Make no reports by the definition of this name any more, and forget what there is."""

@@ -16,7 +16,7 @@ from protobuf.wkt import Timestamp
 
 from ubmc.kit import pages
 from ubmc.kit.database import Database
-from ubmc.kit.errors import Exhausted, Exists, NotFound, UbmcError
+from ubmc.kit.errors import Exhausted, Exists, NotFound, Refused, UbmcError
 from ubmc.kit.feed import Feed
 from ubmc.kit.masks import merged
 from ubmc.kit.service import Service, lasting, rpc, stream
@@ -68,7 +68,7 @@ class ReportManager(Service):
         self._feed, self._gathering = Feed(), Gathering()
         self._definitions, self._triggers = await self._store.load()
         for definition in self._definitions.values():
-            self._gathering.define(definition, self._now())
+            self._gathering.define(definition, self._now(), soon=True)
             self._publish_definition(definition)
         for trigger in self._triggers.values():
             trigger.fired = 0
@@ -128,19 +128,19 @@ class ReportManager(Service):
         if fired or self._gathering.next_due() is not None:
             self._wake.set()
 
-    def _report(self, name: str) -> r.Report | None:
+    def _report(self, name: str, *, told: bool = True) -> None:
+        """Make a report now, if its definition wants one; `told` as its actions say."""
         made = self._gathering.report(name)
         if made is None:
-            return None
+            return
         actions = self._definitions[name].actions
         if r.ReportAction.LOG in actions:
             large = len(made.to_binary()) > UPDATE_BYTES
             shown = r.Report(name=name, sequence=made.sequence, time=made.time) if large else made
             self._feed.publish(REPORT + name, r.WatchReportsResponse(report=shown))
-        if r.ReportAction.EVENT in actions:
+        if told and r.ReportAction.EVENT in actions:
             news = r.ReportReady(name=name, sequence=made.sequence, count=len(made.values))
             self.bus.tell("report", news, cause=Cause(kind="report"))
-        return made
 
     def _fire(self, fired: Fired) -> None:
         trigger = self._triggers[fired.trigger]
@@ -221,7 +221,7 @@ class ReportManager(Service):
         name = definition.name
         had = name in self._gathering.reports
         self._definitions[name] = definition
-        self._gathering.define(definition, self._now())
+        self._gathering.define(definition, self._now(), soon=not self._gathering.sensors)
         if had:
             self._forget_report(name)
         self._publish_definition(definition)
@@ -235,9 +235,12 @@ class ReportManager(Service):
 
     @rpc(ReportService.DeleteReportDefinition)
     async def delete_definition(self, request: r.DeleteReportDefinitionRequest) -> r.DeleteReportDefinitionResponse:
-        """Delete a definition and its report."""
+        """Delete a definition and its report; not while a trigger makes reports by it."""
         async with self._changing:
             definition = _find(self._definitions, request.name, "definition")
+            users = sorted(each.name for each in self._triggers.values() if request.name in each.report_definitions)
+            if users:
+                raise Refused(f"the trigger {users[0]} makes reports by {request.name}: change or delete it first")
             await self._store.delete(definition)
             had = request.name in self._gathering.reports
             del self._definitions[request.name]
@@ -265,7 +268,7 @@ class ReportManager(Service):
         """One report."""
         definition = _find(self._definitions, request.name, "definition")
         if definition.kind is r.ReportKind.ON_REQUEST:
-            self._report(request.name)
+            self._report(request.name, told=False)  # who reads it has it; readers shall not fill the log
         found = self._gathering.reports.get(request.name)
         if found is None:
             raise NotFound(f"there is no report {request.name} yet, or its definition does not keep any")
@@ -287,8 +290,8 @@ class ReportManager(Service):
     @rpc(ReportService.CreateTrigger)
     async def create_trigger(self, request: r.CreateTriggerRequest) -> r.CreateTriggerResponse:
         """Make a trigger."""
-        made = rules.trigger(request.trigger or r.Trigger(), self._definitions)
         async with self._changing:
+            made = rules.trigger(request.trigger or r.Trigger(), self._definitions)
             made.name = _name(made.name, "trigger", self._triggers, rules.MAX_TRIGGERS)
             made.user = (self.bus.cause() or Cause()).user
             made.fired, made.fired_time = 0, None
@@ -336,6 +339,7 @@ class ReportManager(Service):
                 trigger=item.trigger,
                 cursor=update.cursor,
                 snapshot=update.snapshot,
+                complete=update.complete,
                 gone=item.gone,
             )
 
@@ -356,5 +360,5 @@ def _name(asked: str, stem: str, items: dict[str, T], most: int) -> str:
     if asked in items:
         raise Exists(f"there is a {stem} {asked} already: update it, or choose another name")
     if len(items) >= most:
-        raise Exhausted(f"there are {most} already: delete one first")
+        raise Exhausted(f"there are {most} already: delete one first", retry_seconds=0)
     return asked or next(f"{stem}-{number}" for number in range(1, most + 2) if f"{stem}-{number}" not in items)

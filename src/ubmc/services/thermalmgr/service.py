@@ -313,6 +313,7 @@ class ThermalManager(Service):
                 cooling_devices=list(update.item.fans),
                 cursor=update.cursor,
                 snapshot=update.snapshot,
+                complete=update.complete,
             )
 
     @rpc(ThermalService.ListCoolingDevices)

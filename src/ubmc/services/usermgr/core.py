@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import math
 import socket
 import time
 from collections import OrderedDict
@@ -120,7 +121,8 @@ class Core(Service):
         """
         left = self._sources.left(address_key(source, unknown=""), time.monotonic())
         if left:
-            raise Exhausted(f"too many failed logins from this address; try again in {left:.0f} s")
+            seconds = math.ceil(left)
+            raise Exhausted(f"too many failed logins from this address; try again in {seconds} s", retry_seconds=left)
 
     async def _failed(self, name: str, source: str, outcome: str = rules.REFUSED) -> None:
         """Note and tell a failed attempt; `name` is empty if there is no such account."""

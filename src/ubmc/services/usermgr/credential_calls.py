@@ -177,10 +177,7 @@ class CredentialCalls(Core):
             raise invalid("token.name", "required", "is needed")
         user = request.token.user or asker.account.name
         now = time.time()
-        wanted = request.token.expire_time
-        expires = wanted.to_datetime().timestamp() if wanted is not None else now + tokens.DEFAULT_SECONDS
-        if not now < expires <= now + tokens.LONGEST_SECONDS:
-            raise invalid("token.expireTime", "range", "lies in the future, and not more than a year away")
+        expires = _end_of(request, now)
         token, secret = tokens.make(user, request.token.name, request.token.scopes, now, expires)
 
         def decide(state: State) -> Change:
@@ -214,3 +211,16 @@ class CredentialCalls(Core):
 
         await self._change(decide)
         return DeleteTokenResponse()
+
+
+def _end_of(request: CreateTokenRequest, now: float) -> float:
+    """When a token that is made now ends, both in Unix seconds. Raises `Invalid`."""
+    ends = request.token.expire_time if request.token is not None else None
+    if request.lifetime is not None:
+        if ends is not None:
+            raise invalid("lifetime", "alone", "and token.expireTime exclude each other; send one of them")
+        return now + request.lifetime.to_seconds()  # its range is the schema's
+    expires = ends.to_datetime().timestamp() if ends is not None else now + tokens.DEFAULT_SECONDS
+    if not now < expires <= now + tokens.LONGEST_SECONDS:
+        raise invalid("token.expireTime", "range", "lies in the future, and not more than a year away")
+    return expires

@@ -102,9 +102,9 @@ def make_token(state: State, token: Token) -> Change:
     """
     find(state, token.user)
     if len(state.tokens.of(token.user)) >= tokens.PER_USER:
-        raise Exhausted(f"{token.user} has {tokens.PER_USER} tokens already; delete one first")
+        raise Exhausted(f"{token.user} has {tokens.PER_USER} tokens already; delete one first", retry_seconds=0)
     if len(state.tokens) >= tokens.IN_ALL:
-        raise Exhausted(f"there are {tokens.IN_ALL} tokens already; delete one first")
+        raise Exhausted(f"there are {tokens.IN_ALL} tokens already; delete one first", retry_seconds=0)
     return Change(token=token, news=(TokenChange(id=token.id, user=token.user, what=CREATED),))
 
 
@@ -140,7 +140,7 @@ def make_role(state: State, name: str, privileges: tuple[Privilege, ...]) -> Cha
     if name.casefold() in {each.casefold() for each in state.roles}:
         raise Exists(f"there is a role {name} already")
     if len(state.roles) - len(ROLES) >= MAX_ROLES:
-        raise Exhausted(f"there are {MAX_ROLES} roles already; remove one first")
+        raise Exhausted(f"there are {MAX_ROLES} roles already; remove one first", retry_seconds=0)
     return Change(role=(name, whole(privileges)), news=(RoleChange(name=name, what=CREATED),))
 
 

@@ -136,7 +136,9 @@ def _free_id(state: State) -> int:
     taken = {account.ipmi_id for account in state.accounts.values()}
     free = next((each for each in range(FIRST_ID, LAST_ID + 1) if each not in taken), None)
     if free is None:
-        raise Exhausted(f"IPMI knows {LAST_ID - FIRST_ID + 1} users, and all ids are taken; take one from somebody")
+        raise Exhausted(
+            f"IPMI knows {LAST_ID - FIRST_ID + 1} users, and all ids are taken; take one from somebody", retry_seconds=0
+        )
     return free
 
 

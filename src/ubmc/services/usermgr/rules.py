@@ -128,7 +128,7 @@ def create(state: State, account: Account) -> Change:
     if account.name in state.accounts:
         raise Exists(f"there is an account {account.name} already")
     if len(state.accounts) >= MAX_ACCOUNTS:
-        raise Exhausted(f"there are {MAX_ACCOUNTS} accounts already; remove one first")
+        raise Exhausted(f"there are {MAX_ACCOUNTS} accounts already; remove one first", retry_seconds=0)
     check_role(state, account.role)
     check_identities(state, account.name, account.identities)
     return Change(account=account, news=(UserChange(name=account.name, what=CREATED),))
@@ -281,7 +281,7 @@ def _not_seen_for_longest(state: State) -> Account:
         if not (each.local or not each.enabled or each.totp or each.identities or state.sessions.of(each.name))
     ]
     if not idle:
-        raise Exhausted(f"there are {MAX_ACCOUNTS} accounts already; remove one first")
+        raise Exhausted(f"there are {MAX_ACCOUNTS} accounts already; remove one first", retry_seconds=0)
     return min(idle, key=lambda account: account.password_set)
 
 

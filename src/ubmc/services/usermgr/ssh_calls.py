@@ -61,7 +61,9 @@ class SshCalls(Core):
             if any(each.key == key.key for each in known):
                 raise Exists(f"{account.name} has this key already")
             if len(known) >= ssh_keys.PER_USER:
-                raise Exhausted(f"{account.name} has {ssh_keys.PER_USER} keys already; delete one first")
+                raise Exhausted(
+                    f"{account.name} has {ssh_keys.PER_USER} keys already; delete one first", retry_seconds=0
+                )
             return Change(added_key=key, news=(UserChange(name=account.name, what=ADDED),))
 
         await self._change(decide)

@@ -17,7 +17,7 @@ from ubmc.services.websrv.responses import headers_of, respond, respond_error, r
 from ubmc.services.websrv.rest import Rest
 from ubmc.services.websrv.static import Pages
 from ubmc.v1alpha1.system_pb import GetMetricsRequest, GetMetricsResponse
-from ubmc.v1alpha1.system_rpc import TelemetryService
+from ubmc.v1alpha1.system_rpc import SystemService, TelemetryService
 
 OPENAPI = "/api/v1alpha1/openapi.json"
 METRICS = "/metrics"
@@ -31,6 +31,8 @@ _READING = ("GET", "HEAD")
 
 PUBLIC_PATHS = frozenset({"/", OPENAPI})
 """What can be read without logging in, beside the public RPCs of the schema and the files of the web UI."""
+KNOWN_ONLY = frozenset({"/licences.json"})
+"""Files of the web UI that tell versions: only for those who are logged in."""
 
 
 _READ_ONLY = PUBLIC_PATHS | {METRICS}
@@ -54,6 +56,7 @@ class Door:
         self._rest = Rest(schema, forwarder)
         self._connect = Connect(schema, forwarder)
         self._metrics = schema.method(TelemetryService.GetMetrics)
+        self._versions = schema.method(SystemService.GetSystem)  # who may ask for ours may know those of our parts
         self._openapi = resources.files("ubmc.v1alpha1").joinpath("openapi.json").read_bytes()
         self._openapi_tag = b'"%s"' % hashlib.sha256(self._openapi).hexdigest()[:32].encode()
 
@@ -79,7 +82,7 @@ class Door:
             await self._redfish(scope, receive, send)
         elif path == METRICS:
             await self._measure(scope, send)
-        elif scope["method"] in _READING and await self._pages.answer(scope, send):
+        elif scope["method"] in _READING and await self._show(scope, send):
             return
         elif path == "/":
             await respond(send, 200, _UNBUILT, b"text/plain; charset=utf-8")
@@ -92,6 +95,16 @@ class Door:
             await respond(send, 304, b"", JSON, ((b"etag", self._openapi_tag),))
             return
         await respond(send, 200, self._openapi, JSON, ((b"etag", self._openapi_tag),))
+
+    async def _show(self, scope: Scope, send: Send) -> bool:
+        """Answer with a file of the web UI, or why somebody does not get it. Gives whether it was answered."""
+        if scope["path"] in KNOWN_ONLY:
+            try:
+                await self._forwarder.admit(self._versions, headers_of(scope), peer_of(scope))
+            except UbmcError as error:
+                await respond_error(send, error, Trace.new().trace_id)
+                return True
+        return await self._pages.answer(scope, send)
 
     async def _measure(self, scope: Scope, send: Send) -> None:
         trace = Trace.new()

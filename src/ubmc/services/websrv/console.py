@@ -25,6 +25,7 @@ from ubmc.kit.errors import Denied, Invalid, NotFound, UbmcError, Unauthenticate
 from ubmc.kit.schema import Schema
 from ubmc.kit.tracing import Trace
 from ubmc.protocols import console as frames
+from ubmc.protocols.terminal_reports import only_reports
 from ubmc.services.websrv.forward import Admitted, Forwarder
 from ubmc.services.websrv.http.asgi import Disconnected, Receive, Scope, Send
 from ubmc.services.websrv.peer import peer_of
@@ -129,6 +130,8 @@ class ConsoleSocket:
     async def _renew(self, admitted: Admitted, typed: asyncio.Event) -> None:
         """Look now and then whether the session still lives; only who types keeps it from idling."""
         assert admitted.identity is not None
+        had = admitted.identity.principal.privileges
+        needed = {each.privilege for each in (self._reads, self._writes) if each.privilege in had}
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             attended = typed.is_set()
@@ -140,7 +143,7 @@ class ConsoleSocket:
                 raise _Closing(_ENDS["session"], error.message) from error
             except UbmcError:
                 continue  # usermgr is away; the next round decides
-            if admitted.method.privilege not in now.principal.privileges:
+            if not needed.issubset(now.principal.privileges):
                 raise _Closing(_ENDS["denied"], "you may do less than when you attached; attach again")
 
 
@@ -219,5 +222,6 @@ async def _from_client(link: ByteLink, receive: Receive, typed: asyncio.Event) -
             raise _Closing(_WRONG, "a console takes binary messages")
         if len(body) > frames.LONGEST_FRAME:
             raise _Closing(_TOO_BIG, f"a message has at most {frames.LONGEST_FRAME} bytes")
-        typed.set()
+        if body[0] != frames.Input.kind or not only_reports(body[1:]):
+            typed.set()
         await link.write(frames.wrap(body))

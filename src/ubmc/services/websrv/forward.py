@@ -2,7 +2,7 @@
 
 Authenticate -> authorize by the schema's privilege -> validate -> forward with deadline, identity and trace.
 
-Adding an RPC to the schema adds no code here.
+Adding an RPC to the schema adds no code here. One is not forwarded but made here of others: WatchLive.
 """
 
 from __future__ import annotations
@@ -10,23 +10,26 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import protovalidate
 from protobuf import Message
 
 from ubmc.kit import tracing
 from ubmc.kit.bus import Bus
 from ubmc.kit.call import Call, check_key
-from ubmc.kit.errors import Denied, Invalid, NotFound, UbmcError, Unauthenticated, Violation
-from ubmc.kit.schema import Method
+from ubmc.kit.errors import Denied, NotFound, UbmcError, Unauthenticated
+from ubmc.kit.schema import Method, Schema
 from ubmc.kit.tracing import Trace
 from ubmc.rpc import ServerStream, Unary
 from ubmc.services.websrv.identities import Identities, Identity
+from ubmc.services.websrv.live import LiveStream
 from ubmc.services.websrv.peer import Peer, credential
 from ubmc.services.websrv.rates import Rates
+from ubmc.services.websrv.validation import validate
 from ubmc.v1alpha1.account_rpc import AccountService
+from ubmc.v1alpha1.live_pb import WatchLiveRequest
 from ubmc.v1alpha1.user_rpc import UserService
 
 CALL_SECONDS = 10.0
@@ -62,15 +65,18 @@ class Admitted:
 class Forwarder:
     """Passes requests on to the services."""
 
-    def __init__(self, bus: Bus, rates: Rates, absent: Mapping[str, str] | None = None) -> None:
+    def __init__(self, schema: Schema, bus: Bus, rates: Rates, absent: Mapping[str, str] | None = None) -> None:
         """Make it.
 
         Args:
+            schema: what is forwarded.
             bus: where the services are.
             rates: how many requests each user may make.
             absent: the services of the schema that nobody answers on this board, and why.
         """
+        self._schema = schema
         self._bus = bus
+        self._live: dict[LiveStream, Admitted] = {}
         self._absent = dict(absent or {})
         self._rates = rates
         self.identities = Identities(bus)
@@ -109,12 +115,19 @@ class Forwarder:
     async def authorize(self, method: Method, identity: Identity, headers: Mapping[str, str], peer: Peer) -> Admitted:
         """Whether somebody who was identified may make this call. Raises `Denied`, `NotFound`, `Invalid`."""
         admitted = self._admitted(method, identity, headers, peer)
-        if method.internal or method.privilege not in identity.principal.privileges:
+        try:
+            self._allow(method, identity)
+        except Denied:
             await self._have_it_recorded(admitted)
+            raise
+        return admitted
+
+    def _allow(self, method: Method, identity: Identity) -> None:
+        """Whether somebody may make a call that this board has. Raises `Denied`, `NotFound`."""
+        if method.internal or method.privilege not in identity.principal.privileges:
             raise Denied(_what_is_missing(method, identity))
         if (reason := self._absent.get(method.name.partition(".")[0])) is not None:
             raise NotFound(reason)
-        return admitted
 
     @staticmethod
     def _admitted(method: Method, identity: Identity | None, headers: Mapping[str, str], peer: Peer) -> Admitted:
@@ -159,6 +172,12 @@ class Forwarder:
     async def watch(self, admitted: Admitted, request: Message[Any]) -> AsyncGenerator[Message[Any], None]:
         """Forward a stream. Raises whatever the service answers, `Unauthenticated` when the session ends."""
         validate(request)
+        told = self._watch_live(admitted, request) if admitted.method.at_door else self._forwarded(admitted, request)
+        async with contextlib.aclosing(told):
+            async for item in told:
+                yield item
+
+    async def _forwarded(self, admitted: Admitted, request: Message[Any]) -> AsyncGenerator[Message[Any], None]:
         begun = False
         try:
             async with contextlib.aclosing(self._stream(admitted, request)) as stream:
@@ -171,6 +190,35 @@ class Forwarder:
                 raise
         async with contextlib.aclosing(self._stream(await self._again(admitted), request)) as stream:
             async for item in stream:
+                yield item
+
+    async def _watch_live(self, admitted: Admitted, request: Message[Any]) -> AsyncGenerator[Message[Any], None]:
+        assert isinstance(request, WatchLiveRequest)
+        live = LiveStream(request, partial(self._part, admitted))
+        metrics, began, outcome = self._bus.metrics, time.monotonic(), "ok"
+        metrics.streams.labels(admitted.method.name).inc()
+        self._live[live] = admitted
+        try:
+            async with contextlib.aclosing(live.run()) as told:
+                async for item in told:
+                    yield item
+        except UbmcError as error:
+            outcome = error.name
+            raise
+        finally:
+            del self._live[live]
+            metrics.streams.labels(admitted.method.name).dec()
+            metrics.answered(admitted.method.name, outcome, time.monotonic() - began, admitted.trace)
+
+    async def _part(
+        self, whole: Admitted, token: ServerStream[Any, Any], request: Message[Any]
+    ) -> AsyncGenerator[Message[Any], None]:
+        """One of the streams that another one is made of, for who asked for that one."""
+        assert whole.identity is not None
+        method = self._schema.method(token)
+        self._allow(method, whole.identity)
+        async with contextlib.aclosing(self._forwarded(replace(whole, method=method), request)) as told:
+            async for item in told:
                 yield item
 
     def _stream(self, admitted: Admitted, request: Message[Any]) -> AsyncGenerator[Message[Any], None]:
@@ -190,43 +238,32 @@ class Forwarder:
     def end_session(self, session: str) -> None:
         """Forget a session and end its streams."""
         self.identities.forget_session(session)
-        self._bus.end_streams(session, Unauthenticated("the session has ended; log in again"))
+        self._end_streams(session, Unauthenticated("the session has ended; log in again"))
+
+    def _end_streams(self, session: str, error: UbmcError) -> None:
+        for live, admitted in self._live.items():  # though nothing of it may be open on the bus now
+            if _session(admitted) == session:
+                live.end(error)
+        self._bus.end_streams(session, error)
 
     async def recheck_streams(self) -> None:
         """End the streams of sessions that ended without our hearing of it. That a stream is open is no use of one."""
-        for session, call in self._bus.stream_sessions().items():
+        open_ = {session: call.source for session, call in self._bus.stream_sessions().items()}
+        open_ |= {_session(admitted): admitted.source for admitted in self._live.values()}
+        for session, source in open_.items():
             try:
-                await self.identities.renew(session, call.source)
+                await self.identities.renew(session, source)
             except Unauthenticated as error:
-                self._bus.end_streams(session, error)
+                self._end_streams(session, error)
             except UbmcError:
                 continue  # usermgr is away; the next round decides
+
+
+def _session(admitted: Admitted) -> str:
+    return admitted.identity.principal.session if admitted.identity is not None else ""
 
 
 def _what_is_missing(method: Method, identity: Identity) -> str:
     if not identity.principal.privileges or method.privilege_name == "Login":
         return "change your password first: POST /api/v1alpha1/users/{name}:changePassword"
     return f"this needs the privilege {method.privilege_name}, which {identity.principal.role} has not"
-
-
-def _camel(name: str) -> str:
-    """The JSON name of a field, as people wrote it."""
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
-
-
-def validate(request: Message[Any]) -> None:
-    """Check a message against the rules of the schema.
-
-    Raises:
-        Invalid: it breaks some; names each field.
-    """
-    found = protovalidate.collect_violations(request)
-    if not found:
-        return
-    violations = []
-    for each in found:
-        elements = each.proto.field.elements if each.proto.field is not None else []
-        path = ".".join(_camel(element.field_name) for element in elements)
-        violations.append(Violation(path, each.proto.rule_id, f"{path}: {each.proto.message}"))
-    raise Invalid("; ".join(violation.message for violation in violations), violations=violations)

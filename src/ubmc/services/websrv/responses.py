@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -71,8 +72,8 @@ async def respond_error(send: Send, error: UbmcError, trace_id: str, extra: Iter
     more = [*extra]
     if status == 401:
         more.append((b"www-authenticate", b'Bearer realm="u-bmc"'))
-    if isinstance(error, Exhausted):
-        more.append((b"retry-after", b"1"))
+    if isinstance(error, Exhausted) and error.retry_seconds:
+        more.append((b"retry-after", b"%d" % math.ceil(error.retry_seconds)))
     await respond(send, status, body, JSON, more)
 
 

@@ -106,7 +106,7 @@ class WebServer(Service):
 
     async def setup(self) -> None:
         """Open the door, as soon as securitymgr has told what to show there."""
-        self._forwarder = Forwarder(self.bus, self._rates, self._options.absent)
+        self._forwarder = Forwarder(self._schema, self.bus, self._rates, self._options.absent)
         front = FrontOptions(proxies=self._options.proxies, access_log=self._options.access_log)
         self._redfish = Redfish(self._schema, self._forwarder, self.bus, self._options.absent)
         sockets = ConsoleSocket(self._schema, self._forwarder, self.bus)

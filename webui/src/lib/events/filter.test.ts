@@ -27,8 +27,22 @@ describe('filter of events', () => {
     expect(isEverything(fromQuery(new URLSearchParams()))).toBe(true);
   });
 
+  test('an address means the same moment in every time zone', () => {
+    const here = process.env.TZ;
+    try {
+      process.env.TZ = 'Asia/Kolkata';
+      const query = toQuery({ ...EVERYTHING, since: '2026-01-31T12:00', until: '2026-07-31T12:00' });
+      expect(query.get('since')).toBe('2026-01-31T06:30Z');
+      process.env.TZ = 'Europe/Berlin';
+      expect(fromQuery(query)).toEqual({ ...EVERYTHING, since: '2026-01-31T07:30', until: '2026-07-31T08:30' });
+    } finally {
+      if (here === undefined) delete process.env.TZ;
+      else process.env.TZ = here;
+    }
+  });
+
   test('nonsense in an address is left out', () => {
-    const query = new URLSearchParams({ severity: '<b>', since: 'yesterday', component: 'x'.repeat(99) });
+    const query = new URLSearchParams({ severity: '<b>', since: 'yesterday', until: '+275760-09-13T00:00Z', component: 'x'.repeat(99) });
     expect(fromQuery(query)).toEqual({ ...EVERYTHING, component: 'x'.repeat(64) });
   });
 

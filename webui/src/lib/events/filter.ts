@@ -17,24 +17,36 @@ export interface Wanted {
 
 export const EVERYTHING: Wanted = { severity: '', component: '', kind: '', since: '', until: '' };
 const LONGEST = 64;
+/** The length of `2026-01-31T12:00`. */
+const LOCAL = 16;
+const YEAR = /^\d{4}-/;
 const LEAST: Record<Wanted['severity'], Severity> = {
   '': Severity.UNSPECIFIED,
   warning: Severity.WARNING,
   critical: Severity.CRITICAL,
 };
 
-function moment(local: string): number | undefined {
-  const ms = local ? Date.parse(local) : NaN;
+function moment(text: string): number | undefined {
+  const ms = YEAR.test(text) ? Date.parse(text) : NaN;
   return Number.isNaN(ms) ? undefined : ms;
+}
+
+/** A time in UTC as the time of day where the browser is, and the other way round; to the minute. */
+function localTime(utc: string): string {
+  const ms = moment(utc);
+  if (ms === undefined) return '';
+  return new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, LOCAL);
+}
+
+function utcTime(local: string): string {
+  const ms = moment(local);
+  return ms === undefined ? '' : `${new Date(ms).toISOString().slice(0, LOCAL)}Z`;
 }
 
 /** What an address asks for; what makes no sense in it is left out. */
 export function fromQuery(query: Pick<URLSearchParams, 'get'>): Wanted {
   const severity = query.get('severity') ?? '';
-  const time = (name: string): string => {
-    const value = query.get(name) ?? '';
-    return moment(value) === undefined ? '' : value;
-  };
+  const time = (name: string): string => localTime(query.get(name) ?? '');
   return {
     severity: severity === 'warning' || severity === 'critical' ? severity : '',
     component: (query.get('component') ?? '').slice(0, LONGEST),
@@ -44,8 +56,10 @@ export function fromQuery(query: Pick<URLSearchParams, 'get'>): Wanted {
   };
 }
 
+/** The address has times in UTC: a link shows the same events in another time zone. */
 export function toQuery(wanted: Wanted): URLSearchParams {
-  return new URLSearchParams(Object.entries(wanted).filter(([, value]) => value !== ''));
+  const told = { ...wanted, since: utcTime(wanted.since), until: utcTime(wanted.until) };
+  return new URLSearchParams(Object.entries(told).filter(([, value]) => value !== ''));
 }
 
 export function isEverything(wanted: Wanted): boolean {

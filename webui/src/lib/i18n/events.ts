@@ -37,7 +37,6 @@ export const events = catalogue(
     trace: 'Trace id',
     copy_trace: 'Copy the trace id',
     arguments: 'Fields',
-    link: 'Copy the link to this event',
     only_this_component: 'Only {name}',
     only_this_kind: 'Only {name}',
     export: 'Export',
@@ -52,7 +51,6 @@ export const events = catalogue(
       'All events up to now are taken out, for everybody and for good. Export them first if somebody may ask. That the log was cleared, and by whom, is the next event.',
     clear_confirm: 'Clear the log',
     cleared: 'The event log was cleared.',
-    missing: 'This event is not in the log any more.',
   },
   {
     title: 'Ereignisprotokoll',
@@ -89,7 +87,6 @@ export const events = catalogue(
     trace: 'Trace-ID',
     copy_trace: 'Trace-ID kopieren',
     arguments: 'Felder',
-    link: 'Link zu diesem Ereignis kopieren',
     only_this_component: 'Nur {name}',
     only_this_kind: 'Nur {name}',
     export: 'Exportieren',
@@ -104,6 +101,5 @@ export const events = catalogue(
       'Alle bisherigen Ereignisse werden entfernt, für alle und endgültig. Wenn jemand danach fragen könnte, sollten sie vorher exportiert werden. Dass das Protokoll geleert wurde und von wem, ist das nächste Ereignis.',
     clear_confirm: 'Protokoll leeren',
     cleared: 'Das Ereignisprotokoll wurde geleert.',
-    missing: 'Dieses Ereignis ist nicht mehr im Protokoll.',
   },
 );

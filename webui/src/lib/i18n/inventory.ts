@@ -1,5 +1,6 @@
 /** Texts of the inventory. */
 import { catalogue } from './catalogue.ts';
+import { fieldLabels } from './fields.ts';
 
 export const inventory = catalogue(
   {
@@ -20,7 +21,6 @@ export const inventory = catalogue(
     present: 'There',
     absent: 'Not there',
     faults: 'Its data is faulty',
-    name: 'Name',
     kind: 'Kind',
     state: 'State',
     parent: 'In',
@@ -38,7 +38,6 @@ export const inventory = catalogue(
     tag_edit: 'Change the tag',
     tag_hint: 'At most 63 characters. It is kept in the part itself where that can be written.',
     tag_saved: 'The asset tag was saved.',
-    identify: 'Identify light',
     identify_of: 'Identify light of {name}',
     identify_on: 'On',
     identify_off: 'Off',
@@ -97,7 +96,6 @@ export const inventory = catalogue(
     present: 'Vorhanden',
     absent: 'Nicht vorhanden',
     faults: 'Seine Daten sind fehlerhaft',
-    name: 'Name',
     kind: 'Art',
     state: 'Zustand',
     parent: 'In',
@@ -115,7 +113,6 @@ export const inventory = catalogue(
     tag_edit: 'Kennzeichen ändern',
     tag_hint: 'Höchstens 63 Zeichen. Es steht im Teil selbst, wenn dieses sich beschreiben lässt.',
     tag_saved: 'Das Inventarkennzeichen wurde gespeichert.',
-    identify: 'Suchlicht',
     identify_of: 'Suchlicht von {name}',
     identify_on: 'An',
     identify_off: 'Aus',
@@ -157,3 +154,7 @@ export const inventory = catalogue(
     pattern_5: 'Blitzt',
   },
 );
+
+fieldLabels(inventory, {
+  assetTag: 'asset_tag',
+});

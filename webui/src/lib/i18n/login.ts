@@ -31,7 +31,7 @@ export const t = catalogue(
     failed: 'Anmeldung fehlgeschlagen',
     ended: 'Die Sitzung ist beendet. Nach dem Anmelden geht es dort weiter, wo sie endete.',
     locked_hint:
-      'Nach mehreren falschen Passwörtern ist ein Konto für einige Minuten gesperrt und weist auch das richtige ab. Bitte warten oder eine Administratorin um Entsperrung bitten.',
+      'Nach mehreren falschen Passwörtern ist ein Konto für einige Minuten gesperrt und weist auch das richtige ab. Bitte warten oder die Administration um Entsperrung bitten.',
     show: 'Passwort zeigen',
     change_title: 'Eigenes Passwort wählen',
     change_why: 'Dieses Passwort hat jemand anderes vergeben, oder es ist abgelaufen. Vor der Änderung ist nichts anderes erlaubt.',

@@ -1,5 +1,6 @@
 /** Texts of the account policy and of the directory. */
 import { catalogue } from './catalogue.ts';
+import { fieldLabels } from './fields.ts';
 
 export const policy = catalogue(
   {
@@ -29,7 +30,6 @@ export const policy = catalogue(
     second_factor_roles_hint: 'Their accounts can do nothing but set one up until they have it.',
     certificate_common_names: 'The common name of a client certificate counts (old practice)',
     saved: 'The account policy was changed.',
-    unchanged: 'Nothing was changed.',
     ldap_why:
       'People can log in with their accounts of a directory. A name that is a local account’s is never asked for there.',
     ldap_enabled: 'Ask the directory',
@@ -77,7 +77,7 @@ export const policy = catalogue(
   {
     why: 'Was für alle Konten gilt, sofort.',
     passwords: 'Passwörter',
-    lockout: 'Aussperrung',
+    lockout: 'Sperre',
     sessions: 'Sitzungen',
     more: 'Weiteres',
     min_password_length: 'Zeichen mindestens',
@@ -85,13 +85,13 @@ export const policy = catalogue(
     password_max_age_days: 'Tage, bis es geändert werden muss',
     password_max_age_days_hint: '0 heißt nie.',
     deny_common_passwords: 'Verbreitete und regelmäßige Passwörter ablehnen',
-    lockout_failures: 'Fehlversuche, die ein Konto aussperren',
+    lockout_failures: 'Fehlversuche, die ein Konto sperren',
     lockout_failures_hint: '0 heißt nie.',
     lockout_window_seconds: 'Sie zählen so lange (Sekunden)',
-    lockout_seconds: 'Die erste Aussperrung dauert (Sekunden)',
+    lockout_seconds: 'Die erste Sperre dauert (Sekunden)',
     lockout_seconds_hint: 'Jede weitere in Folge dauert doppelt so lange.',
-    lockout_max_seconds: 'Eine Aussperrung dauert höchstens (Sekunden)',
-    source_lockout_failures: 'Fehlversuche, die eine Adresse aussperren',
+    lockout_max_seconds: 'Eine Sperre dauert höchstens (Sekunden)',
+    source_lockout_failures: 'Fehlversuche, die eine Adresse sperren',
     source_lockout_failures_hint: '0 heißt nie.',
     session_idle_seconds: 'Endet unbenutzt nach (Sekunden)',
     session_absolute_seconds: 'Endet auf jeden Fall nach (Sekunden)',
@@ -101,7 +101,6 @@ export const policy = catalogue(
     second_factor_roles_hint: 'Ihre Konten können nichts, als einen einzurichten, bis sie ihn haben.',
     certificate_common_names: 'Der Common Name eines Client-Zertifikats zählt (alte Praxis)',
     saved: 'Die Kontenrichtlinie wurde geändert.',
-    unchanged: 'Nichts wurde geändert.',
     ldap_why:
       'Personen können sich mit Konten eines Verzeichnisses anmelden. Nach dem Namen eines lokalen Kontos wird dort nie gefragt.',
     ldap_enabled: 'Das Verzeichnis fragen',
@@ -148,3 +147,32 @@ export const policy = catalogue(
     ldap_test_none: 'Keine: Diese Person würde abgewiesen',
   },
 );
+
+fieldLabels(policy, {
+  minPasswordLength: 'min_password_length',
+  passwordHistory: 'password_history',
+  passwordMaxAgeDays: 'password_max_age_days',
+  denyCommonPasswords: 'deny_common_passwords',
+  lockoutFailures: 'lockout_failures',
+  lockoutWindowSeconds: 'lockout_window_seconds',
+  lockoutSeconds: 'lockout_seconds',
+  lockoutMaxSeconds: 'lockout_max_seconds',
+  sourceLockoutFailures: 'source_lockout_failures',
+  sessionIdleSeconds: 'session_idle_seconds',
+  sessionAbsoluteSeconds: 'session_absolute_seconds',
+  sessionsPerUser: 'sessions_per_user',
+  secondFactorRoles: 'second_factor_roles',
+  certificateCommonNames: 'certificate_common_names',
+  'ldap.servers': 'ldap_servers',
+  'ldap.security': 'ldap_security',
+  'ldap.caPem': 'ldap_ca',
+  'ldap.timeoutSeconds': 'ldap_timeout',
+  userDnTemplate: 'ldap_user_dn',
+  userBaseDn: 'ldap_user_base',
+  userAttribute: 'ldap_user_attribute',
+  bindDn: 'ldap_bind_dn',
+  bindPassword: 'ldap_bind_password',
+  groupBaseDn: 'ldap_group_base',
+  groupAttribute: 'ldap_group_attribute',
+  roleMappings: 'ldap_mappings',
+});

@@ -1,5 +1,6 @@
 /** Texts of the sensors page. */
 import { catalogue } from './catalogue.ts';
+import { fieldLabels } from './fields.ts';
 
 export const t = catalogue(
   {
@@ -23,10 +24,7 @@ export const t = catalogue(
     state: 'Status',
     component: 'Component',
     range: 'Within its limits',
-    of_component: 'of {component}',
     no_reading: 'no reading',
-    reading: 'Reading',
-    quality: 'Quality',
     age: 'Last good reading',
     bus: 'Bus',
     sources: 'Made of',
@@ -69,7 +67,7 @@ export const t = catalogue(
     only_all: 'Alle Sensoren',
     only_available: 'Solche mit Messwert',
     only_alarms: 'Nur Alarme',
-    search_hint: 'Name oder Bauteil',
+    search_hint: 'Name oder Komponente',
     shown_one: '{count} Sensor',
     shown_other: '{count} Sensoren',
     alarms_one: '{count} Alarm',
@@ -80,12 +78,9 @@ export const t = catalogue(
     name: 'Sensor',
     value: 'Messwert',
     state: 'Status',
-    component: 'Bauteil',
+    component: 'Komponente',
     range: 'In seinen Grenzen',
-    of_component: 'von {component}',
     no_reading: 'kein Messwert',
-    reading: 'Messwert',
-    quality: 'Güte',
     age: 'Letzter guter Messwert',
     bus: 'Bus',
     sources: 'Gebildet aus',
@@ -101,12 +96,12 @@ export const t = catalogue(
     span: 'Zeitraum',
     thresholds: 'Schwellwerte',
     thresholds_none: 'Dieser Sensor hat keine Schwellwerte.',
-    thresholds_changed: 'Geändert; nicht die der Platinendatei.',
+    thresholds_changed: 'Geändert; nicht die der Board-Datei.',
     edit: 'Schwellwerte ändern',
     edit_hint: 'In {unit}. Ein leeres Feld wird nicht überwacht.',
     edit_hint_plain: 'Ein leeres Feld wird nicht überwacht.',
-    reset: 'Die der Platinendatei nehmen',
-    reset_title: 'Schwellwerte der Platinendatei nehmen?',
+    reset: 'Die der Board-Datei nehmen',
+    reset_title: 'Schwellwerte der Board-Datei nehmen?',
     reset_text: 'Die geänderten Schwellwerte von {name} gehen verloren.',
     upperFatal: 'Obere fatale',
     upperCritical: 'Obere kritische',
@@ -121,3 +116,13 @@ export const t = catalogue(
     last: 'Die letzten {duration}',
   },
 );
+
+fieldLabels(t, {
+  upperFatal: 'upperFatal',
+  upperCritical: 'upperCritical',
+  upperWarning: 'upperWarning',
+  lowerWarning: 'lowerWarning',
+  lowerCritical: 'lowerCritical',
+  lowerFatal: 'lowerFatal',
+  debounceSeconds: 'debounceSeconds',
+});

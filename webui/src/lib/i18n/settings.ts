@@ -1,5 +1,6 @@
 /** Texts of the settings. */
 import { catalogue } from './catalogue.ts';
+import { fieldLabels } from './fields.ts';
 
 export const settings = catalogue(
   {
@@ -100,7 +101,6 @@ export const settings = catalogue(
     errors: '{received} errors receiving, {sent} sending',
     protocols: 'Protocols',
     protocols_why: 'By which the BMC is reached, and that it uses.',
-    protocol: 'Protocol',
     protocol_on: 'On',
     protocol_off: 'Off',
     port: 'Port',
@@ -143,14 +143,14 @@ export const settings = catalogue(
     boot_target_2: 'Erste Platte',
     boot_target_3: 'CD oder DVD',
     boot_target_4: 'USB-Laufwerk',
-    boot_target_5: 'Einrichtung der Firmware',
+    boot_target_5: 'Firmware-Setup',
     boot_target_6: 'Netzwerk (HTTP)',
     boot_target_7: 'Diagnose',
     boot_target_8: 'Erste Platte, abgesichert',
     boot_firmware: 'Firmware-Schnittstelle',
-    boot_firmware_0: 'Wie seine Einrichtung sagt',
+    boot_firmware_0: 'Wie das Firmware-Setup sagt',
     boot_firmware_1: 'UEFI',
-    boot_firmware_2: 'Altes BIOS',
+    boot_firmware_2: 'Legacy-BIOS',
     boot_uri: 'Was geladen wird',
     boot_uri_hint: 'http:// oder https://. Leer heißt, was das Netzwerk sagt.',
     boot_none: 'Dieses Board kann nicht vorgeben, wovon der Host startet.',
@@ -189,7 +189,7 @@ export const settings = catalogue(
     origin_0: 'Herkunft unbekannt',
     origin_1: 'fest',
     origin_2: 'durch DHCP',
-    origin_3: 'nur für diese Verbindung',
+    origin_3: 'Link-Local',
     origin_4: 'durch Router',
     enabled: 'Eingeschaltet',
     mtu: 'Größtes Paket (Bytes)',
@@ -215,7 +215,6 @@ export const settings = catalogue(
     errors: '{received} Fehler beim Empfangen, {sent} beim Senden',
     protocols: 'Protokolle',
     protocols_why: 'Über die der BMC erreicht wird, und die er benutzt.',
-    protocol: 'Protokoll',
     protocol_on: 'An',
     protocol_off: 'Aus',
     port: 'Port',
@@ -233,3 +232,21 @@ export const settings = catalogue(
     time_was_set: 'Die Uhr wurde gestellt.',
   },
 );
+
+fieldLabels(settings, {
+  'network.hostName': 'host_name',
+  'network.domain': 'domain',
+  staticDnsServers: 'dns',
+  ntpServers: 'ntp_servers',
+  ntpEnabled: 'ntp_enabled',
+  utcOffsetMinutes: 'time_offset',
+  'networkProtocol.port': 'port',
+  'watchdog.timeout': 'watchdog_timeout',
+  'host.watchdog.timeout': 'watchdog_timeout',
+  'bootOverride.target': 'boot_target',
+  'host.bootOverride.target': 'boot_target',
+  httpUri: 'boot_uri',
+  restorePolicy: 'restore',
+  staticAddresses: 'ipv4_static',
+  staticGateway: 'ipv4_gateway',
+});

@@ -1,5 +1,6 @@
 /** Texts of accounts: the own one, everybody's, sessions, tokens, roles. */
 import { catalogue } from './catalogue.ts';
+import { fieldLabels } from './fields.ts';
 
 export const users = catalogue(
   {
@@ -66,8 +67,6 @@ export const users = catalogue(
     totp_remove_text: 'Then the password alone opens the account, until a new one is set up.',
     totp_removed: 'The second factor was removed.',
     ipmi: 'IPMI',
-    ipmi_on: 'Has a secret',
-    ipmi_off: 'No access',
     ipmi_refused: 'Refused',
     ipmi_why: 'IPMI never takes the password. An account has a random secret for it, or cannot use IPMI.',
     ipmi_new: 'Make a new secret',
@@ -237,8 +236,6 @@ export const users = catalogue(
     totp_remove_text: 'Dann öffnet das Passwort allein das Konto, bis ein neuer eingerichtet ist.',
     totp_removed: 'Der zweite Faktor wurde entfernt.',
     ipmi: 'IPMI',
-    ipmi_on: 'Hat ein Geheimnis',
-    ipmi_off: 'Kein Zugang',
     ipmi_refused: 'Verwehrt',
     ipmi_why: 'IPMI nimmt nie das Passwort. Ein Konto hat dafür ein zufälliges Geheimnis, oder es kann IPMI nicht nutzen.',
     ipmi_new: 'Neues Geheimnis erzeugen',
@@ -275,8 +272,8 @@ export const users = catalogue(
     edit_title: '{user} ändern',
     saved_user: 'Das Konto {user} wurde geändert.',
     enabled: 'Darf sich anmelden',
-    disabled: 'Gesperrt',
-    locked_until: 'Ausgesperrt bis',
+    disabled: 'Deaktiviert',
+    locked_until: 'Gesperrt bis',
     must_change: 'Muss das Passwort bei der nächsten Anmeldung ändern',
     must_change_short: 'Muss das Passwort ändern',
     service_account: 'Dienstkonto',
@@ -346,3 +343,19 @@ export const users = catalogue(
     role_deleted: 'Die Rolle wurde gelöscht.',
   },
 );
+
+fieldLabels(users, {
+  currentPassword: 'current_password',
+  newPassword: 'new_password',
+  oneTimeCode: 'totp_code',
+  publicKey: 'ssh_key',
+  'token.name': 'token_name',
+  'token.scopes': 'token_scopes',
+  lifetime: 'token_days',
+  'user.name': 'name',
+  'user.role': 'role',
+  'role.name': 'name',
+  certificateIdentities: 'identities',
+  mustChangePassword: 'must_change',
+  serviceAccount: 'service_account',
+});

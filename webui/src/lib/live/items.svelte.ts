@@ -10,10 +10,19 @@ class Cell<T> {
   }
 }
 
+/** What a Watch call says of an update. */
+export interface Told {
+  /** It belongs to a snapshot. */
+  snapshot: boolean;
+  /** With it everything there is has been told. */
+  complete: boolean;
+}
+
 export class Items<T> {
   /** All names, in their natural order: `fan2` before `fan10`. */
   names = $state.raw<readonly string[]>([]);
   #cells = new Map<string, Cell<T>>();
+  /** What a snapshot that is not complete has named. */
   #seen: Set<string> | undefined;
 
   /** All things, in the order of their names. Whoever reads this is renewed by each change of each. */
@@ -26,10 +35,9 @@ export class Items<T> {
     return this.names.length === 0 ? undefined : this.#cells.get(name)?.value;
   }
 
-  /** Takes news in. What a snapshot no longer names is gone, once the snapshot is over. */
-  take(news: Iterable<readonly [string, T]>, snapshot: boolean): void {
-    if (snapshot) this.#seen ??= new Set();
-    else this.settle();
+  /** Takes news in. What a whole snapshot does not name is gone. */
+  take(news: Iterable<readonly [string, T]>, told: Told): void {
+    if (told.snapshot) this.#seen ??= new Set();
     let added = false;
     for (const [name, value] of news) {
       this.#seen?.add(name);
@@ -40,23 +48,29 @@ export class Items<T> {
         added = true;
       }
     }
-    if (added) this.#sort();
+    const gone = told.complete && this.#drop();
+    if (added || gone) this.#sort();
   }
 
-  /** The snapshot is over. */
-  settle(): void {
-    const seen = this.#seen;
+  /** The stream begins again, and with it a snapshot that was broken off. */
+  again(): void {
     this.#seen = undefined;
-    if (!seen) return;
-    const gone = [...this.#cells.keys()].filter((name) => !seen.has(name));
-    for (const name of gone) this.#cells.delete(name);
-    if (gone.length) this.#sort();
   }
 
   clear(): void {
     this.#cells.clear();
     this.#seen = undefined;
     this.#sort();
+  }
+
+  /** Drops what the snapshot, which is complete, has not named; whether there was any. */
+  #drop(): boolean {
+    const seen = this.#seen;
+    this.#seen = undefined;
+    if (!seen) return false;
+    const gone = [...this.#cells.keys()].filter((name) => !seen.has(name));
+    for (const name of gone) this.#cells.delete(name);
+    return gone.length > 0;
   }
 
   #sort(): void {

@@ -7,26 +7,19 @@ import {
   ListEventsResponseSchema,
   WatchEventsResponseSchema,
   type Event,
-  type WatchEventsResponse,
 } from '../gen/ubmc/v1alpha1/event_pb.ts';
-import { EventLog, KEPT, type Service } from './log.svelte.ts';
+import { EventLog, KEPT, type Listing } from './log.svelte.ts';
 import { newestFirst } from './newest.svelte.ts';
 
 const event = (id: number, messageId = 'Host.News'): Event => create(EventSchema, { id: BigInt(id), messageId });
-const link = {
-  reached: () => Promise.resolve(),
-  heard: () => undefined,
-  onDead: () => () => undefined,
-};
 
 /** An event log that this test writes and tells of. */
 class Fake {
   written: Event[] = [];
   error: Error | undefined;
   held: (() => void)[] | undefined;
-  #feed: ((update: WatchEventsResponse) => void) | undefined;
 
-  service: Service = {
+  service: Listing = {
     listEvents: async () => {
       const found = [...this.written].reverse();
       const { error } = this;
@@ -34,22 +27,13 @@ class Fake {
       if (error) throw error;
       return create(ListEventsResponseSchema, { events: found });
     },
-    watchEvents: (_request, options) => this.#watch(options?.signal),
   };
+}
 
-  async tell(told: Event | undefined): Promise<void> {
-    this.#feed?.(create(WatchEventsResponseSchema, { event: told, cursor: `e:${told?.id ?? 0}` }));
-    await vi.advanceTimersByTimeAsync(1);
-  }
-
-  async *#watch(signal: AbortSignal | undefined): AsyncGenerator<WatchEventsResponse> {
-    for (;;) {
-      yield await new Promise<WatchEventsResponse>((resolve, reject) => {
-        this.#feed = resolve;
-        signal?.addEventListener('abort', () => reject(new ConnectError('aborted', Code.Canceled)));
-      });
-    }
-  }
+/** As the watch tells it: an event, or where it begins. */
+async function tell(log: EventLog, told: Event | undefined, cursor = `e:${told?.id ?? 0}`): Promise<void> {
+  log.take(create(WatchEventsResponseSchema, { event: told, cursor }));
+  await vi.advanceTimersByTimeAsync(1);
 }
 
 describe('EventLog', () => {
@@ -61,17 +45,17 @@ describe('EventLog', () => {
   async function begun(prepare: (fake: Fake) => void = () => undefined): Promise<[Fake, EventLog]> {
     const fake = new Fake();
     prepare(fake);
-    const log = new EventLog(link, fake.service);
+    const log = new EventLog(fake.service);
     log.start();
     await vi.advanceTimersByTimeAsync(1);
     return [fake, log];
   }
 
   it('reads the last events, and tells each new one', async () => {
-    const [fake, log] = await begun((each) => (each.written = [event(1), event(2)]));
+    const [, log] = await begun((each) => (each.written = [event(1), event(2)]));
     const told = vi.fn();
     log.on(told);
-    await fake.tell(event(3));
+    await tell(log, event(3));
     expect(ids(log)).toEqual([3, 2, 1]);
     expect(told).toHaveBeenCalledTimes(1);
     log.reset();
@@ -82,7 +66,7 @@ describe('EventLog', () => {
     const [fake, log] = await begun((each) => (each.error = new ConnectError('away', Code.Unavailable)));
     expect(log.known).toBe(false);
     fake.error = undefined;
-    await fake.tell(undefined);
+    await tell(log, undefined);
     expect([log.known, ids(log)]).toEqual([true, []]);
     log.reset();
   });
@@ -92,11 +76,26 @@ describe('EventLog', () => {
     const begins = vi.fn();
     log.onBegin(begins);
     fake.written.push(event(2));
-    await fake.tell(undefined);
+    await tell(log, undefined);
     expect(begins).toHaveBeenCalledTimes(1);
     expect(ids(log)).toEqual([2, 1]);
-    await fake.tell(event(3));
+    await tell(log, event(3));
     expect(begins).toHaveBeenCalledTimes(1);
+    log.reset();
+  });
+
+  it('reads nothing again when the watch goes on where it was, and all of it when that is another log', async () => {
+    const [fake, log] = await begun((each) => (each.written = [event(1)]));
+    const begins = vi.fn();
+    await tell(log, undefined);
+    await tell(log, event(2));
+    log.onBegin(begins);
+    fake.written = [event(9)];
+    await tell(log, undefined, 'e:2');
+    await tell(log, event(3));
+    expect([ids(log), begins.mock.calls.length]).toEqual([[3, 2, 1], 0]);
+    await tell(log, undefined, 'f:0');
+    expect([ids(log), begins.mock.calls.length]).toEqual([[9], 1]);
     log.reset();
   });
 
@@ -105,7 +104,7 @@ describe('EventLog', () => {
       each.written = [event(1)];
       each.held = [];
     });
-    await fake.tell(event(2));
+    await tell(log, event(2));
     fake.held?.splice(0).forEach((answer) => answer());
     await vi.advanceTimersByTimeAsync(1);
     expect(ids(log)).toEqual([2, 1]);
@@ -115,7 +114,7 @@ describe('EventLog', () => {
   it('forgets what was cleared', async () => {
     const [fake, log] = await begun((each) => (each.written = [event(1), event(2)]));
     fake.written = [event(3, 'EventLog.Cleared')];
-    await fake.tell(event(3, 'EventLog.Cleared'));
+    await tell(log, event(3, 'EventLog.Cleared'));
     expect(ids(log)).toEqual([3]);
     log.reset();
   });

@@ -1,16 +1,16 @@
-/** One Watch RPC, kept open: it resumes by cursor, waits longer after each failure, and begins at once after an outage. */
+/** One Watch call, kept open: it resumes by cursor, waits longer after each failure, and begins at once after an outage. */
 import { Code, ConnectError } from '@connectrpc/connect';
 
 import { waitBefore } from './link.svelte.ts';
 
 /** What a stream is made of. */
 export interface Source<U> {
-  /** Opens it behind the cursor; empty means from a snapshot. */
+  /** Opens it behind the cursor; empty means from the beginning. */
   open(cursor: string, signal: AbortSignal): AsyncIterable<U>;
   /** Takes one update in; gives the cursor behind it. */
   take(update: U): string;
-  /** How it is: true when it runs, a reason when it cannot. */
-  tell(state: { open: boolean; error?: ConnectError }): void;
+  /** It broke, and is opened again unless that cannot help; without a reason if it just ended. */
+  broke(error: ConnectError | undefined): void;
 }
 
 /** The part of a link that a stream needs. */
@@ -20,16 +20,19 @@ export interface Reach {
   onDead(listener: () => void): () => void;
 }
 
-// These say that trying again will not help: the service is not on this board, or is not for this person.
+// These say that trying again will not help: the BMC has no such call, or it is not for this person.
 const FINAL = new Set([Code.NotFound, Code.Unimplemented, Code.PermissionDenied, Code.Unauthenticated]);
-const SETTLED_MS = 1_000;
+const CALM_MS = 1_000;
 
 export class Stream<U> {
   #source: Source<U>;
   #link: Reach;
   #cursor = '';
   #stop = new AbortController();
+  #attempt: AbortController | undefined;
   #running = false;
+  /** It was broken off in order to be opened otherwise. */
+  #reopening = false;
 
   constructor(source: Source<U>, link: Reach) {
     this.#source = source;
@@ -39,6 +42,7 @@ export class Stream<U> {
   start(): void {
     if (this.#running) return;
     this.#running = true;
+    this.#reopening = false;
     this.#stop = new AbortController();
     void this.#run(this.#stop.signal);
   }
@@ -49,47 +53,58 @@ export class Stream<U> {
     this.#stop.abort();
   }
 
-  /** Forgets where it was: the next start begins with a snapshot. */
+  /** Opens it anew behind what was taken, because something else is wanted of it. One that is not open will be so anyway. */
+  reopen(): void {
+    if (!this.#attempt) return;
+    this.#reopening = true;
+    this.#attempt.abort();
+  }
+
+  /** Forgets where it was: the next start is from the beginning. */
   forget(): void {
     this.#cursor = '';
   }
 
   async #run(stopped: AbortSignal): Promise<void> {
     for (let tries = 0; !stopped.aborted; tries++) {
-      if (tries > 1) await sleep(waitBefore(tries - 2), stopped);
-      await Promise.race([this.#link.reached(), aborted(stopped)]);
-      if (stopped.aborted) return;
+      if (!this.#reopening) {
+        if (tries > 1) await sleep(waitBefore(tries - 2), stopped);
+        await Promise.race([this.#link.reached(), aborted(stopped)]);
+        if (stopped.aborted) return;
+      }
+      this.#reopening = false;
       const began = Date.now();
       const error = await this.#follow(stopped);
       if (stopped.aborted) return;
-      this.#source.tell({ open: false, error });
+      if (this.#reopening) continue;
+      // a place that is not taken any more would not be taken later either
+      if (error?.code === Code.InvalidArgument) this.#cursor = '';
+      this.#source.broke(error);
       // the link finds out whether the session has ended, and tells everybody
       if (error?.code === Code.Unauthenticated) void this.#link.reached();
       if (error && FINAL.has(error.code)) return;
-      if (Date.now() - began > SETTLED_MS) tries = 0;
+      if (Date.now() - began > CALM_MS) tries = 0;
     }
   }
 
   /** Follows it until it breaks; undefined if it just ended. */
   async #follow(stopped: AbortSignal): Promise<ConnectError | undefined> {
     const attempt = new AbortController();
+    this.#attempt = attempt;
     const cancel = (): void => attempt.abort();
     stopped.addEventListener('abort', cancel);
     const forgetDead = this.#link.onDead(cancel);
-    // a stream that has nothing new to tell stays silent: no refusal for a while means that it runs
-    const settled = setTimeout(() => this.#source.tell({ open: true }), SETTLED_MS);
     try {
       for await (const update of this.#source.open(this.#cursor, attempt.signal)) {
         if (attempt.signal.aborted) break;
         this.#link.heard();
         this.#cursor = this.#source.take(update);
-        this.#source.tell({ open: true });
       }
       return undefined;
     } catch (error) {
       return ConnectError.from(error);
     } finally {
-      clearTimeout(settled);
+      if (this.#attempt === attempt) this.#attempt = undefined;
       forgetDead();
       stopped.removeEventListener('abort', cancel);
       attempt.abort();

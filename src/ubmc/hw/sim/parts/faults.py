@@ -65,7 +65,7 @@ KINDS: Sequence[FaultKind] = (
     FaultKind(FRU_DAMAGED, Into.FRU, "reads as bytes with wrong checksums"),
     FaultKind(ASSET_UNPLUGGED, Into.ASSET, "is pulled out; a supply gives no power then"),
     FaultKind(INTRUSION, Into.NOTHING, "the lid is open"),
-    FaultKind(FLASH_WRITE, Into.NOTHING, "writing flash fails"),
+    FaultKind(FLASH_WRITE, Into.NOTHING, "writing flash and FRU storage fails"),
 )
 _BY_NAME = {kind.kind: kind for kind in KINDS}
 Changed = Callable[[FaultKind, str], None]

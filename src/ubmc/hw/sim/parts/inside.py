@@ -132,6 +132,8 @@ class Inside:
     def write_fru(self, asset: str, data: bytes) -> None:
         """Replace the first bytes of it. Raises as `read_fru`, and `Refused` if it cannot be."""
         self._reach(asset)
+        if self.faults.has(faults.FLASH_WRITE):
+            raise Unavailable(f"the FRU storage of {asset} does not take what is written")
         self._stores.write(asset, data)
 
     def temperatures(self) -> dict[str, float]:

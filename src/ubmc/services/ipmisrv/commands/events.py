@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ubmc.protocols.ipmi import sel
 from ubmc.protocols.ipmi.sdr import EventType, SensorType
-from ubmc.services.ipmisrv.commands.repository import Entry, Repository
+from ubmc.services.ipmisrv.commands.repository import TOLD, Entry, Repository
 from ubmc.v1alpha1.event_pb import Event
 from ubmc.v1alpha1.sensor_pb import Sensor
 
@@ -20,7 +20,6 @@ PLATFORM_EVENT = "Ipmi.PlatformEvent"
 CLEARED = "EventLog.Cleared"
 DELETED = "EventLog.EventDeleted"
 _UNKNOWN = 0xFF
-_SUBSYSTEM_HEALTH = 0x28
 _RANKS = {"SENSOR_LEVEL_WARNING": 1, "SENSOR_LEVEL_CRITICAL": 2, "SENSOR_LEVEL_FATAL": 3}
 _UPPER = "SENSOR_SIDE_UPPER"
 _FAILING = frozenset({"SENSOR_QUALITY_STALE", "SENSOR_QUALITY_IMPLAUSIBLE", "SENSOR_QUALITY_FAILED"})
@@ -104,7 +103,7 @@ def _quality(arguments: Arguments, repository: Repository, _sensors: Sensors) ->
     entry = repository.named(arguments.get("name", ""))
     failing = arguments.get("current") in _FAILING
     if entry is None:
-        return sel.Event(_SUBSYSTEM_HEALTH, _UNKNOWN, _SPECIFIC, 0x04, deasserted=not failing)
+        return _told(SensorType.MANAGEMENT_HEALTH, 0x04, deasserted=not failing)
     lun, number = _place(entry)
     return sel.Event(entry.kind, number, EventType.AVAILABILITY, 0x04, deasserted=not failing, lun=lun)
 
@@ -158,14 +157,20 @@ def _power(arguments: Arguments, repository: Repository, _sensors: Sensors) -> s
 
 def _news(arguments: Arguments, repository: Repository, _sensors: Sensors) -> sel.Event:
     kind, offset = _NEWS[arguments["kind"]]
-    entry = repository.named("host_watchdog") if kind is SensorType.WATCHDOG else None
-    lun, number = _place(entry)
+    if kind is not SensorType.WATCHDOG:
+        return _told(kind, offset)
+    lun, number = _place(repository.named("host_watchdog"))
     return sel.Event(kind, number, _SPECIFIC, offset, lun=lun)
 
 
 def _trip(_arguments: Arguments, _repository: Repository, _sensors: Sensors) -> sel.Event:
     """Processor: thermal trip (Spec table 42-3, type 07h)."""
-    return sel.Event(SensorType.PROCESSOR, _UNKNOWN, _SPECIFIC, 0x01)
+    return _told(SensorType.PROCESSOR, 0x01)
+
+
+def _told(kind: SensorType, offset: int, *, deasserted: bool = False) -> sel.Event:
+    """Of what has no reading; its name is in an event-only record."""
+    return sel.Event(kind, TOLD[kind].place.number, _SPECIFIC, offset, deasserted=deasserted)
 
 
 def _log_cleared(_arguments: Arguments, repository: Repository, _sensors: Sensors) -> sel.Event:

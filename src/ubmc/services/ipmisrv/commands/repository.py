@@ -169,6 +169,26 @@ OWN_STATES = MappingProxyType({"host_power": 0x0041, "host_watchdog": 0x000F, "e
 """The states that they can have (Spec table 42-3): S0 and soft off; the four of the watchdog; cleared and full."""
 
 
+def _told(number: int, name: str, kind: SensorType, entity: Entity) -> Entry:
+    return Entry(name, Place(0, number, entity, 1, name), kind, EventType.SENSOR_SPECIFIC)
+
+
+TOLD: Mapping[SensorType, Entry] = MappingProxyType(
+    {
+        entry.kind: entry
+        for entry in (
+            _told(0xF3, "host_os", SensorType.OS_STOP, Entity.OPERATING_SYSTEM),
+            _told(0xF4, "host_boot", SensorType.SYSTEM_BOOT, Entity.OPERATING_SYSTEM),
+            _told(0xF5, "power_button", SensorType.BUTTON, Entity.SYSTEM_CHASSIS),
+            _told(0xF6, "host_nmi", SensorType.CRITICAL_INTERRUPT, Entity.SYSTEM_BOARD),
+            _told(0xF7, "thermal_trip", SensorType.PROCESSOR, Entity.PROCESSOR),
+            _told(0xF8, "bmc_health", SensorType.MANAGEMENT_HEALTH, Entity.MANAGEMENT),
+        )
+    }
+)
+"""What has no reading and is only told of in the event log: so that clients have a name for it."""
+
+
 def entity_of(component: str) -> tuple[Entity, int]:
     """Of which part of the machine a component is, and which one of them, from 1 on."""
     kind, _, number = component.partition(".")
@@ -297,6 +317,8 @@ class Repository:
         for entry in sorted(entries, key=lambda each: each.scale is None):
             entry.record_id = len(records) + 1
             records.append(_record(entry, sensors.get(entry.name)))
+        for entry in TOLD.values():
+            records.append(sdr.event_only(len(records) + 1, entry.place, entry.kind, entry.event))
         for device in frus:
             records.append(sdr.fru(len(records) + 1, device.number, device.place))
         records.append(sdr.controller(len(records) + 1, self._capabilities, self._controller))

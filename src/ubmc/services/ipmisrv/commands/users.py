@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from protobuf.wkt import FieldMask
 
+from ubmc.kit.errors import Denied
 from ubmc.protocols.ipmi import app
 from ubmc.protocols.ipmi.app import NewAccess, PasswordChange
 from ubmc.protocols.ipmi.codes import LAN_CHANNEL, SYSTEM_INTERFACE, Code, Completion, Level, NetFn
@@ -35,7 +36,7 @@ CALLS = (
 )
 _ROLES = {Level.USER: "ReadOnly", Level.OPERATOR: "Operator", Level.ADMINISTRATOR: "Administrator"}
 _SOL = 1 << 1  # standard payload 1 (Spec table 24-8)
-_SET_PAYLOAD = "Set User Payload Access"
+_SET_PAYLOAD, _SET_PASSWORD = "Set User Payload Access", "Set User Password"
 NO_SOL = "payload_access"
 """The section of the settings that says which user ids may not open SOL."""
 
@@ -60,13 +61,13 @@ class UserCommands:
             Command(net, 0x41, "Get Channel Access", Level.USER, self._channel_access, 2, inband=True),
             Command(net, 0x42, "Get Channel Info", Level.USER, self._channel_info, 1, inband=True),
             Command(net, 0x43, "Set User Access", admin, self._set_access, 3, 4, calls=update),
-            Command(net, 0x44, "Get User Access", op, self._access, 2, inband=True, calls=users),
+            Command(net, 0x44, "Get User Access", op, self._access, 2, calls=users),
             Command(net, 0x45, "Set User Name", admin, self._set_name, 17, calls="UserService.SetIpmiUserName"),
-            Command(net, 0x46, "Get User Name", op, self._name, 1, inband=True, calls=users),
-            Command(net, 0x47, "Set User Password", admin, self._password, 2, 22, calls=secret),
+            Command(net, 0x46, "Get User Name", op, self._name, 1, calls=users),
+            Command(net, 0x47, _SET_PASSWORD, admin, self._password, 2, 22, calls=secret),
             Command(net, 0x56, "Set Channel Security Keys", admin, self._security_keys, 3, 23),
             Command(net, 0x4C, _SET_PAYLOAD, admin, self._set_payload_access, 6),
-            Command(net, 0x4D, "Get User Payload Access", op, self._payload_access, 2, inband=True),
+            Command(net, 0x4D, "Get User Payload Access", op, self._payload_access, 2),
         )
 
     # --- channels -------------------------------------------------------------------------------------------------
@@ -153,8 +154,13 @@ class UserCommands:
         request = UpdateUserRequest(user=user, update_mask=FieldMask(paths=list(fields)))
         await context.ask(UserService.UpdateUser, request)
 
-    async def _name(self, _context: Context, data: bytes) -> bytes:
+    async def _name(self, context: Context, data: bytes) -> bytes:
+        """Spec table G-1 lets an operator ask; that of another account needs the privilege that the API asks for."""
         user_id = _user_id(data[0])
+        if context.session is not None and user_id != context.session.user_id:
+            principal = (await context.call()).principal
+            if principal is None or Privilege.CONFIGURE_USERS not in principal.privileges:
+                raise Denied("this needs the privilege ConfigureUsers, as it is the name of another account")
         user = (await self._users()).get(user_id)
         return app.name_field(user.name if user is not None else "")
 
@@ -176,13 +182,15 @@ class UserCommands:
             if wanted.operation == app.DISABLE:
                 return b""
             raise Completion(Code.INVALID_FIELD, "user 1 is the one without a name, and never let in")
+        if wanted.operation == app.TEST_PASSWORD:  # guesses, which no lockout counts
+            async with changing(context, _SET_PASSWORD, Privilege.CONFIGURE_USERS, f"user id {user_id}"):
+                await self._test(await self._user(user_id), wanted)
+            return b""
         user = await self._user(user_id)
         match wanted.operation:
             case app.SET_PASSWORD:
                 secret = SetIpmiSecretRequest(name=user.name, secret=wanted.password, short=wanted.short)
                 await context.ask(UserService.SetIpmiSecret, secret)
-            case app.TEST_PASSWORD:
-                await self._test(user, wanted)
             case operation:
                 changed = User(name=user.name, ipmi_disabled=operation == app.DISABLE)
                 await self._update(context, changed, "ipmi_disabled")

@@ -43,7 +43,8 @@ from ubmc.v1alpha1.thermal_pb import ListCoolingDevicesRequest, ListThermalZones
 from ubmc.v1alpha1.thermal_rpc import ThermalService
 
 PAGE = 1000
-SENSOR_SECONDS = 0.5
+SENSOR_SECONDS = 0.25
+"""Between news of sensors, at least: more would wake the door too often, and less be late."""
 POLL_SECONDS = 10.0
 SOON_SECONDS = 1.0
 Row = tuple[str, str, Any]

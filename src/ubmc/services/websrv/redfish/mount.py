@@ -98,14 +98,26 @@ class Redfish:
         except Disconnected:
             return
         except RedfishError as error:
-            await _send_error(send, error)
+            await self._refuse(send, error)
         except UbmcError as error:
-            await _send_error(send, _refusal(error, path))
+            await self._refuse(send, _refusal(error, path))
         except Exception:
             log.exception(
                 "a bug: a request failed", extra={"path": path[:200], "traceparent": headers.get("traceparent")}
             )
-            await _send_error(send, of_error(Internal(_BUG), path))
+            await self._refuse(send, of_error(Internal(_BUG), path))
+
+    async def _refuse(self, send: Send, error: RedfishError) -> None:
+        """Answer a refusal; one for who is not known says how to log in (RFC 9110, section 11.6.1)."""
+        extra: list[Header] = []
+        if error.status == 401:
+            scheme = b"Basic" if self._forwarder.basic_allowed else b"Bearer"  # a session's token comes as either form
+            extra.append((b"www-authenticate", scheme + b' realm="u-bmc"'))
+        if error.allow:
+            extra.append((b"allow", ", ".join(error.allow).encode()))
+        if error.retry_seconds:
+            extra.append((b"retry-after", b"%d" % error.retry_seconds))
+        await _send(send, error.status, orjson.dumps(error.body()), JSON, extra)
 
     # --- who ------------------------------------------------------------------------------------------------------
 
@@ -327,14 +339,3 @@ async def _send_outcome(send: Send, outcome: Outcome) -> None:
         return
     data = orjson.dumps(outcome.body) if outcome.body is not None else b""
     await _send(send, outcome.status, data, JSON, extra)
-
-
-async def _send_error(send: Send, error: RedfishError) -> None:
-    extra: list[Header] = []
-    if error.status == 401:
-        extra.append((b"www-authenticate", b'Basic realm="u-bmc"'))
-    if error.allow:
-        extra.append((b"allow", ", ".join(error.allow).encode()))
-    if error.retry_seconds or error.status == 429:
-        extra.append((b"retry-after", b"%d" % max(1, error.retry_seconds)))
-    await _send(send, error.status, orjson.dumps(error.body()), JSON, extra)

@@ -130,10 +130,9 @@ class Reader:
 
     @staticmethod
     def _excerpt(kind: str, body: Body) -> Body:
+        """What a schema calls the excerpt of a resource; all of one that has none (DSP0266, "Query parameters")."""
         wanted = EXCERPTS.get(kind)
-        if wanted is None:
-            raise RedfishError(400, Message("QueryNotSupportedOnResource"))
-        return select(body, {name: {} for name in wanted})
+        return body if wanted is None else select(body, {name: {} for name in wanted})
 
     async def _filtered(self, context: Context, query: Query, body: Body) -> Body:
         assert query.filter is not None

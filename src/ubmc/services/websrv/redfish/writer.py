@@ -20,6 +20,7 @@ from ubmc.protocols.redfish.shape import (
     Shape,
     Values,
     check_action,
+    check_apply_time,
     check_new,
     check_patch,
     is_of_value,
@@ -74,14 +75,16 @@ class Writer:
         body = parse(data)
         if not body:
             raise RedfishError(400, Message("EmptyJSON"))
+        check_apply_time(body, resource.apply_times)
         checked = check_patch(resource.patch, body, orjson.loads(now.data))
         if not checked.values and not checked.problems:
             raise RedfishError(400, Message("NoOperation"))
         units = self._families.patches[resource.template]
-        problems, statuses, done = await self._run(context, units, checked.values)
-        problems = [*checked.problems, *problems]
+        refusals, done = await self._run(context, units, checked.values)
+        problems = [*checked.problems, *(message for refused in refusals for message in refused.messages)]
         if not done:
-            raise RedfishError(statuses[0] if statuses and not checked.problems else 400, *problems)
+            told = refusals[0] if refusals and not checked.problems else RedfishError(400)
+            raise RedfishError(told.status, *problems, retry_seconds=told.retry_seconds)
         try:
             after = await self._reader.read(context)
         except UbmcError:  # whoever changes their own password may have to log in again; it is changed all the same
@@ -90,12 +93,9 @@ class Writer:
             return Outcome(200, annotate(orjson.loads(after.data), tuple(problems)), headers=_tags(after))
         return Outcome(200, resource=after)
 
-    async def _run(
-        self, context: Context, units: Iterable[Unit], values: Values
-    ) -> tuple[list[Message], list[int], bool]:
-        """Do what concerns the values: what went wrong, with which statuses, and whether anything was done."""
-        problems: list[Message] = []
-        statuses: list[int] = []
+    async def _run(self, context: Context, units: Iterable[Unit], values: Values) -> tuple[list[RedfishError], bool]:
+        """Do what concerns the values: what went wrong, and whether anything was done."""
+        refusals: list[RedfishError] = []
         done = False
         for unit in units:
             wanted = {path: values[path] for path in unit.paths if path in values}
@@ -108,12 +108,10 @@ class Writer:
                 refused = of_error(error, context.path, _blamed(error, wanted) or tuple(wanted))
                 if error.name in ("unauthenticated", "denied") and not done:
                     raise refused from None
-                problems += refused.messages
-                statuses.append(refused.status)
+                refusals.append(refused)
             except RedfishError as error:
-                problems += error.messages
-                statuses.append(error.status)
-        return problems, statuses, done
+                refusals.append(error)
+        return refusals, done
 
     # --- POST -----------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def blaming(path: str, names: Mapping[str, str], otherwise: tuple[str, ...] = ()
     try:
         yield
     except UbmcError as error:
-        if error.name in ("unauthenticated", "denied", "unavailable"):
+        if error.name in ("unauthenticated", "denied", "unavailable", "exhausted"):  # no property is to blame
             raise
         raise of_error(error, path, blamed(error, names) or otherwise) from None
 

@@ -20,6 +20,15 @@ from ubmc.v1alpha1.security_rpc import SecurityService
 
 _GENERATE = "CertificateService.GenerateCSR"
 _REPLACE = "CertificateService.ReplaceCertificate"
+_SUBJECT = {
+    "organization": "Organization",
+    "organizational_unit": "OrganizationalUnit",
+    "locality": "City",
+    "state_or_province": "State",
+    "country": "Country",
+    "email": "Email",
+}
+"""What the subject of a request can say besides its common name."""
 
 
 async def _certificates(context: Context) -> dict[str, Certificate]:
@@ -74,12 +83,11 @@ async def _generate(context: Context, values: Values) -> Done:
         name=name,
         common_name=values["CommonName"],
         alternative_names=values.get("AlternativeNames", []),
-        organization=values.get("Organization", ""),
-        country=values.get("Country", ""),
         key_type=kind,
+        **{field: values.get(name) or "" for field, name in _SUBJECT.items()},
     )
-    names = {"commonName": "CommonName", "alternativeNames": "AlternativeNames", "organization": "Organization"}
-    with blaming(context.path, {**names, "country": "Country"}):
+    names = {"common_name": "CommonName", "alternative_names": "AlternativeNames", **_SUBJECT}
+    with blaming(context.path, names):
         answer = await context.call(SecurityService.CreateSigningRequest, request)
     return Done(
         {

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from protobuf.wkt import Duration, FieldMask
 
-from ubmc.kit.errors import NotFound, Refused, UbmcError, Unauthenticated
+from ubmc.kit.errors import Exhausted, NotFound, Refused, UbmcError, Unauthenticated
 from ubmc.protocols.redfish import event_payload, events
 from ubmc.protocols.redfish.events import OpenStream
 from ubmc.protocols.redfish.messages import Message, RedfishError
@@ -119,8 +119,13 @@ async def _test(context: Context, values: Values) -> Done:
 async def _create(context: Context, values: Values) -> Made:
     await _must_be_enabled(context)
     request = CreateSubscriptionRequest(subscription=events.subscription(values))
-    with blaming(context.path, _FIELDS, ("Destination",)):
-        made = (await context.call(SubscriptionService.CreateSubscription, request)).subscription
+    try:
+        with blaming(context.path, _FIELDS, ("Destination",)):
+            made = (await context.call(SubscriptionService.CreateSubscription, request)).subscription
+    except Exhausted as error:
+        if error.retry_seconds:
+            raise
+        raise RedfishError(503, Message("EventSubscriptionLimitExceeded", text=error.message)) from None
     if made is None:
         raise NotFound("the subscription is not there any more")
     return Made(f"{events.SUBSCRIPTIONS}/{made.id}")

@@ -7,14 +7,15 @@ from collections.abc import AsyncGenerator, Callable
 from functools import cache, lru_cache, partial
 
 from ubmc.kit.schema import Schema
-from ubmc.protocols.redfish import layout, logs
+from ubmc.protocols.redfish import logs
+from ubmc.protocols.redfish.event_payload import place
 from ubmc.protocols.redfish.facts import View
 from ubmc.protocols.redfish.messages import missing
-from ubmc.protocols.redfish.origin import origin
 from ubmc.protocols.redfish.query import Query
 from ubmc.protocols.redfish.registry import kinds
 from ubmc.protocols.redfish.resource import Body
 from ubmc.protocols.redfish.shape import Values
+from ubmc.protocols.redfish.tree import TREE
 from ubmc.protocols.redfish.types import odata_type
 from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Load
 from ubmc.v1alpha1.event_kind_pb import EventKind
@@ -50,22 +51,25 @@ def _there(context: Context) -> bool:
     return logs.there(context.view, context.params)
 
 
-def _place(view: View, component: str) -> str | None:
-    """Where a component is that is there now."""
-    if view.table("sensor").get(component) is not None:
-        return origin(component, sensor=True, chassis=layout.chassis_of(view, component))[1]
-    for kind in ("host", "chassis", "controller"):
-        if view.table(kind).get(component) is not None:
-            return origin(component)[1]
-    return None
+def _there_now(view: View, path: str) -> bool:
+    """Whether there is something at a path."""
+    found = TREE.find(path)
+    if found is None:
+        return False
+    return found.resource.build is None or found.resource.build(view, found.params) is not None
 
 
 def _entries_at(context: Context, base: str) -> Callable[[Event], Body]:
-    """What makes an event an entry of the log at a path; it looks for each component once."""
+    """What makes an event an entry of the log at a path; it looks for each resource once."""
     sel = f"/{logs.SEL}/" in f"{base}/"
     known = _kinds(context.schema)
-    place = cache(partial(_place, context.view))
-    return lambda event: _placed(base, logs.entry(event, known, place, sel=sel))
+    there = cache(partial(_there_now, context.view))
+
+    def origin(event: Event) -> str | None:
+        path = place(event)[1]
+        return path if there(path) else None
+
+    return lambda event: _placed(base, logs.entry(event, known, origin, sel=sel))
 
 
 def _placed(base: str, body: Body) -> Body:

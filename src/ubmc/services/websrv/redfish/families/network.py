@@ -118,8 +118,16 @@ async def _dhcp4(context: Context, values: Values) -> None:
 
 async def _static4(context: Context, values: Values) -> None:
     now = _now(context).ipv4 or Ipv4()
-    sent = _merged("IPv4StaticAddresses", network.static4(now), values)
+    name = "IPv4StaticAddresses"
+    sent = _merged(name, network.static4(now), values)
+    asked = {
+        each["Gateway"]: f"/{name}/{at}/Gateway" for at, each in enumerate(values[name]) if (each or {}).get("Gateway")
+    }
+    if len(asked) > 1:
+        text = "an interface has one gateway for IPv4: give all of its addresses the same, or say it at one of them"
+        raise RedfishError(400, Message("PropertyValueConflict", (name, name), tuple(asked.values()), text))
     gateway = next((each["Gateway"] for each in sent if each.get("Gateway")), "")
+    gateway = next(iter(asked), gateway)
     told = Ipv4(static_addresses=_addresses("IPv4StaticAddresses", sent), static_gateway=gateway)
     await _update(context, ["ipv4.static_addresses", "ipv4.static_gateway"], ipv4=told)
 

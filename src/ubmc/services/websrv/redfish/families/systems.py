@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from protobuf.wkt import Duration, FieldMask
+from protobuf.wkt import FieldMask
 
 from ubmc.kit.errors import NotFound
 from ubmc.protocols.redfish import boot, layout
+from ubmc.protocols.redfish.messages import Message, RedfishError
 from ubmc.protocols.redfish.shape import Values
 from ubmc.protocols.redfish.systems import RESET, RESETS, RESTORE, SYSTEM, TIMEOUT_ACTIONS, WARNING_ACTIONS
 from ubmc.services.websrv.redfish.context import By, Context, Done, Family, Unit, text
@@ -20,14 +21,16 @@ from ubmc.v1alpha1.host_pb import (
     HostState,
     HostWatchdog,
     UpdateHostRequest,
-    WatchdogUse,
 )
 from ubmc.v1alpha1.host_rpc import HostService
 from ubmc.v1alpha1.inventory_pb import Asset, UpdateAssetRequest
 from ubmc.v1alpha1.inventory_rpc import InventoryService
 
-WATCHDOG_SECONDS = 300.0
-"""Redfish has no property for it, so a watchdog that was never set gets this."""
+_ENABLED = "HostWatchdogTimer/FunctionEnabled"
+_NOT_STARTED = (
+    "the watchdog is started by software of the host, which then has to feed it; a setting starts none. What it does at"
+    " its expiry can be set before, and a watchdog that runs can be stopped"
+)
 
 
 def _host(context: Context) -> Host:
@@ -61,29 +64,34 @@ async def _restore(context: Context, values: Values) -> None:
 
 
 async def _watchdog(context: Context, values: Values) -> None:
+    """What the watchdog does, and stopping it.
+
+    To start one is no business of a setting: "an update to this property does not initiate the timer" (DSP0268), and
+    nobody would feed it, so that it would cut a host that is well.
+
+    Raises:
+        RedfishError: 400, it is not running and should be.
+    """
     now = _host(context).watchdog or HostWatchdog()
+    enabled = values.get(_ENABLED)
     action = values.get("HostWatchdogTimer/TimeoutAction")
     warning = values.get("HostWatchdogTimer/WarningAction")
+    if enabled and not now.running:
+        raise RedfishError(400, Message("PropertyValueError", (_ENABLED,), (f"/{_ENABLED}",), _NOT_STARTED))
     watchdog = HostWatchdog(
-        running=values.get("HostWatchdogTimer/FunctionEnabled", now.running),
-        timeout=now.timeout or Duration.from_seconds(WATCHDOG_SECONDS),
         action=next((key for key, name in TIMEOUT_ACTIONS.items() if name == action), now.action),
-        use=now.use or WatchdogUse.SMS_OS,
-        pretimeout=now.pretimeout,
         pretimeout_action=next(
             (key for key, name in WARNING_ACTIONS.items() if name == warning), now.pretimeout_action
         ),
-        dont_log=now.dont_log,
     )
     # Only what was asked for: it may have been started, fed or stopped since we heard of it.
     sent = {
-        "watchdog.running": "HostWatchdogTimer/FunctionEnabled" in values,
-        "watchdog.timeout": watchdog.running and now.timeout is None,
-        "watchdog.use": watchdog.running and not now.use,
+        "watchdog.running": enabled is False,
         "watchdog.action": action is not None,
         "watchdog.pretimeout_action": warning is not None,
     }
-    await _update(context, *(path for path, wanted in sent.items() if wanted), watchdog=watchdog)
+    if any(sent.values()):
+        await _update(context, *(path for path, wanted in sent.items() if wanted), watchdog=watchdog)
 
 
 async def _tag(context: Context, values: Values) -> None:
