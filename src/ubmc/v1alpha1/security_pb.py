@@ -357,7 +357,7 @@ class AuditRecord(Message[_AuditRecordFields]):
             string source = 4;
             ```
         action:
-            What: `HostService.ChangeHostPower`, `Session.Login`; `Audit.Flood` stands for many that one account made in a row.
+            What: `HostService.ChangeHostPower`, `Session.Login`. One record may stand for many of one account.
 
             ```proto
             string action = 5;
