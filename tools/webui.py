@@ -108,6 +108,25 @@ def install() -> None:
     stamp.write_text(wanted)
 
 
+def without_addresses(text: str) -> str:
+    """A lock file of npm without what leads anywhere: hashes alone say what a package is."""
+    content = json.loads(text)
+    for package in content["packages"].values():
+        for name in ("resolved", "funding"):
+            package.pop(name, None)
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def lock() -> None:
+    """Makes the lock file anew of `package.json`."""
+    file = WEBUI / "package-lock.json"
+    with alone():
+        shutil.rmtree(WEBUI / "node_modules", ignore_errors=True)
+        file.unlink(missing_ok=True)
+        run(str(BIN / "npm"), "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund")
+        file.write_text(without_addresses(file.read_text("utf-8")), "utf-8")
+
+
 def prepare() -> None:
     """Packages, the TypeScript of the schema, and what SvelteKit generates."""
     install()
@@ -214,7 +233,14 @@ def dev() -> None:
     run(node_modules("vite"), "dev", quiet=False)
 
 
-COMMANDS: dict[str, Callable[[], None]] = {"build": build, "types": types, "lint": lint, "test": test, "dev": dev}
+COMMANDS: dict[str, Callable[[], None]] = {
+    "build": build,
+    "types": types,
+    "lint": lint,
+    "test": test,
+    "dev": dev,
+    "lock": lock,
+}
 
 
 def main() -> None:

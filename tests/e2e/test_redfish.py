@@ -71,7 +71,7 @@ def test_a_restart_is_neither_on_nor_off_until_it_is_through(rf: httpx.Client, p
 
 @pytest.mark.parametrize("kind", ["GracefulRestart", "ForceRestart", "PowerCycle"])
 def test_what_ends_on_powers_on_what_is_off(rf: httpx.Client, program: Program, kind: str) -> None:
-    """As DMTF's schema has these (Resource, ResetType): "transition to a power on state"."""
+    """DMTF's schema (Resource, ResetType) lets these end with a system that is on."""
     power(rf, "ForceOff", "Off")
     power(rf, kind, "On")
     assert program.host()["state"] == "HOST_STATE_ON"

@@ -199,7 +199,7 @@ def types(value: Any) -> set[str]:
 
 
 async def test_an_excerpt_is_what_the_schema_says_and_what_has_none_stays_whole() -> None:
-    """DSP0266, "Query parameters": if a schema has no excerpt, the entire resource is returned."""
+    """What has no excerpt stays whole (DSP0266, section on query parameters)."""
     world = World(facts("on"))
     whole = await world.read(SENSORS, "")
     assert await world.read(SENSORS, "excerpt") == whole

@@ -126,8 +126,8 @@ async def _static4(context: Context, values: Values) -> None:
     if len(asked) > 1:
         text = "an interface has one gateway for IPv4: give all of its addresses the same, or say it at one of them"
         raise RedfishError(400, Message("PropertyValueConflict", (name, name), tuple(asked.values()), text))
-    gateway = next((each["Gateway"] for each in sent if each.get("Gateway")), "")
-    gateway = next(iter(asked), gateway)
+    kept = next((each["Gateway"] for each in sent if each.get("Gateway")), "")
+    gateway = next(iter(asked), kept)
     told = Ipv4(static_addresses=_addresses("IPv4StaticAddresses", sent), static_gateway=gateway)
     await _update(context, ["ipv4.static_addresses", "ipv4.static_gateway"], ipv4=told)
 

@@ -66,8 +66,8 @@ async def _restore(context: Context, values: Values) -> None:
 async def _watchdog(context: Context, values: Values) -> None:
     """What the watchdog does, and stopping it.
 
-    To start one is no business of a setting: "an update to this property does not initiate the timer" (DSP0268), and
-    nobody would feed it, so that it would cut a host that is well.
+    A setting starts none (DSP0268, ComputerSystem, FunctionEnabled): nobody would feed it, so that it would cut a host
+    that is well.
 
     Raises:
         RedfishError: 400, it is not running and should be.
